@@ -1,0 +1,1 @@
+"""emu: a flight simulator for the control plane of disaggregated LLM serving."""

@@ -1,0 +1,1 @@
+"""Production code that waits: trio shells that feed the cores and carry out their commands. No decision is made here."""
