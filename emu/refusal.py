@@ -1,7 +1,8 @@
 """The one exception for a user's mistake.
 
 Whatever reads input (a scenario, a trace, a profile, the command line) raises `Refusal` with one clear line; `emu.cli`
-prints it and ends with status 2. Anything else that is raised is a bug and keeps its traceback. Nothing else belongs here.
+prints it and ends with status 2. Anything else that is raised is a bug and keeps its traceback. Nothing else belongs
+here.
 """
 
 

@@ -1,1 +1,4 @@
-"""The emulated world behind the ports: clock, workers, links, wires, clients. Never sees the router, the schedulers or the transfer cores."""
+"""The emulated world behind the ports: clock, workers, links, wires, clients.
+
+Never sees the router, the schedulers or the transfer cores.
+"""

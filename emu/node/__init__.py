@@ -1,1 +1,4 @@
-"""Production code that waits: trio shells that feed the cores and carry out their commands. No decision is made here."""
+"""Production code that waits: trio shells that feed the cores and carry out their commands.
+
+No decision is made here.
+"""

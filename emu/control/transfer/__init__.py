@@ -1,1 +1,1 @@
-"""The KV-transfer protocol as tables and cores. No sockets, no time of its own."""
+"""The KV-transfer protocol as tables and cores. No sockets, and no time of its own."""

@@ -1,0 +1,159 @@
+"""What a core asks its node to carry out: frozen, in the imperative, and complete, so that the node decides nothing."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from emu.control.messages import Acknowledge, Grant, Message, Signal
+from emu.control.request import Request
+from emu.control.transfer.chunks import LayerRange
+
+
+@frozen
+class Send:
+    """Send a control message to a machine."""
+
+    machine: int
+    message: Message
+
+
+@frozen
+class Report:
+    """Send a control message to the router."""
+
+    message: Message
+
+
+@frozen
+class Lend:
+    """Blocks were lent to a reservation: note it, and send the grant to the prefill machine."""
+
+    machine: int
+    message: Grant
+    blocks: int
+    reserve_sent_ps: int
+
+
+@frozen
+class Put:
+    """Post one-sided writes of these layers of a prompt's cache; with `follow`, each as soon as it is computed."""
+
+    request_id: int
+    attempt: int
+    target: int
+    source_blocks: tuple[int, ...]
+    target_loan: int
+    target_blocks: tuple[int, ...]
+    prompt_tokens: int
+    layers: LayerRange
+    follow: bool
+
+
+@frozen
+class PostSignal:
+    """Post the signal behind the puts already posted on this connection."""
+
+    target: int
+    signal: Signal
+
+
+@frozen
+class WatchDrain:
+    """Say when the last put posted for this attempt has completed."""
+
+    request_id: int
+    attempt: int
+
+
+@frozen
+class Commit:
+    """A cache is whole on this machine: note it, and acknowledge to the prefill machine."""
+
+    machine: int
+    message: Acknowledge
+    layers: tuple[LayerRange, ...]
+    loan: int
+    blocks: int
+
+
+@frozen
+class Release:
+    """Blocks of a transfer's end went back to the pool: note it. `reason` is acknowledged, abandoned or expired."""
+
+    request_id: int
+    attempt: int
+    loan: int
+    blocks: int
+    reason: str
+    sent_ps: int  # of the message that led to it; -1 where none did
+
+
+@frozen
+class Preempt:
+    """A sequence gave its blocks back and will be recomputed: note it."""
+
+    request_id: int
+    attempt: int
+    delivered: int
+    loan: int
+    blocks: int
+
+
+@frozen
+class End:
+    """The request is over on this machine: tell its client and the router. `blocks` went back from `loan`."""
+
+    request: Request
+    attempt: int
+    status: str
+    reason: str
+    delivered: int
+    loan: int
+    blocks: int
+
+
+@frozen
+class Reject:
+    """The router refuses a request, which has cost nothing."""
+
+    request: Request
+    reason: str
+
+
+@frozen
+class Place:
+    """The router chose the machines of an attempt. `step` is the placement step that decided, 1 to 5."""
+
+    request_id: int
+    attempt: int
+    prefill_machine: int
+    decode_machine: int
+    step: int
+    believed_prompt_tokens: int
+    believed_free_blocks: int
+
+
+@frozen
+class MoveMachine:
+    """A machine serves another pool from now on; its home pool may have changed too."""
+
+    machine: int
+    pool: str
+    home: str
+
+
+Command = (
+    Send
+    | Report
+    | Lend
+    | Put
+    | PostSignal
+    | WatchDrain
+    | Commit
+    | Release
+    | Preempt
+    | End
+    | Reject
+    | Place
+    | MoveMachine
+)

@@ -1,0 +1,225 @@
+"""Machine: everything that one machine decides, as one core.
+
+It joins the machine-level scheduler, the block pool and both ends of the transfer protocol, and gives them one shape:
+`handle(event, now) -> commands`, and `next_batch(now)`. Waiting, sending and measuring are the node's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from attrs import define, field, frozen
+
+from emu.control.batch import Batch, StepResult
+from emu.control.blocks import BlockPool
+from emu.control.commands import Command, End, Preempt, Report
+from emu.control.messages import Abandon, Acknowledge, Assign, Ended, Grant, Heartbeat, LoadReport, Reserve, Signal
+from emu.control.mixed import Scheduler, SchedulerRules
+from emu.control.request import Move, Phase, Sequence
+from emu.control.transfer.leases import Leases
+from emu.control.transfer.receiver import Receiver
+from emu.control.transfer.sender import Sender, key_of
+from emu.control.transfer.states import Source
+
+
+@frozen
+class MachineRules:
+    """What a machine is told of itself: its index, its pool of blocks, its model's layers, its limits."""
+
+    index: int
+    kv_blocks: int
+    layers: int
+    lease_ps: int
+    scheduler: SchedulerRules = field(factory=SchedulerRules)
+    block_tokens: int = 16
+
+
+@frozen
+class Drained:
+    """The last put that this machine had posted for an attempt has completed."""
+
+    request_id: int
+    attempt: int
+
+
+@frozen
+class Plan:
+    """What a step boundary leads to: `before` it, the batch that runs from now on, and what goes `after` its start."""
+
+    before: tuple[Command, ...]
+    batch: Batch | None
+    after: tuple[Command, ...]
+
+
+@frozen
+class Tick:
+    """Time to send heartbeats and to sweep leases."""
+
+
+Event = Assign | Reserve | Grant | Signal | Acknowledge | Abandon | Heartbeat | StepResult | Drained | Tick
+
+
+@define
+class Machine:
+    """The core of one machine."""
+
+    rules: MachineRules
+    pool: BlockPool = field(init=False)
+    scheduler: Scheduler = field(init=False)
+    sender: Sender = field(init=False)
+    receiver: Receiver = field(init=False)
+    counted: int = field(init=False, default=0)  # the router's latest message that is in the load report
+    staying: int = field(init=False, default=0)  # prompts not prefilled yet that will decode here
+    _handlers: dict[type, Callable[[Any, int], tuple[Command, ...]]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        rules = self.rules
+        self.pool = BlockPool(rules.kv_blocks, rules.block_tokens)
+        self.scheduler = Scheduler(self.pool, rules.scheduler, rules.index)
+        self.sender = Sender(rules.index, rules.layers, self.pool, Leases(rules.lease_ps))
+        self.receiver = Receiver(rules.index, rules.layers, self.pool, Leases(rules.lease_ps))
+        self._handlers = {
+            Assign: self._assigned,
+            Reserve: self._reserve_asked,
+            Grant: lambda grant, _: self.sender.granted(grant),
+            Signal: self._signalled,
+            Acknowledge: lambda message, now: self.sender.acknowledged(message) + self._grants(now),
+            Abandon: lambda message, now: self.receiver.abandoned(message) + self._grants(now),
+            Heartbeat: self._heard,
+            StepResult: self._stepped,
+            Drained: lambda drained, now: self.sender.drained((drained.request_id, drained.attempt), now),
+            Tick: self._ticked,
+        }
+
+    @property
+    def has_transfers(self) -> bool:
+        """Whether heartbeats and sweeps are due."""
+        return bool(self.sender.open or self.receiver.open)
+
+    def handle(self, event: Event, now: int) -> tuple[Command, ...]:
+        """What follows from `event`. Raises IllegalMove, IllegalTransition or CommitMismatch: bugs, all of them."""
+        return self._handlers[type(event)](event, now)
+
+    def next_batch(self, now: int) -> Plan:
+        """The batch to run from now on, if any, with what comes before it and what goes with it."""
+        scheduler = self.scheduler
+        batch = scheduler.next_batch()
+        before: tuple[Command, ...] = ()
+        if scheduler.preempted or scheduler.failed:
+            before = tuple(self._gave_way(now))
+        after: tuple[Command, ...] = ()
+        if batch is not None and batch.prefills:
+            for sequence in scheduler.prefilling:
+                if sequence.peer != self.rules.index and not sequence.delivered:
+                    after += self.sender.started(sequence, batch.layer_wise, now)
+        return Plan(before, batch, after)
+
+    def load_report(self, now: int, steps_done: int) -> LoadReport:
+        """What the machine has `steps_done` steps into its running batch; changes nothing."""
+        scheduler, receiver = self.scheduler, self.receiver
+        decoder = scheduler.decoder
+        prefilling = sum(s.request.prompt_tokens for s in scheduler.prefilling if not s.delivered)
+        recomputing = sum(1 for s in scheduler.prefilling if s.delivered)
+        grown = decoder.blocks_due(decoder.steps + 1, steps_done) if steps_done else 0
+        return LoadReport(
+            machine=self.rules.index,
+            counted=self.counted,
+            taken_ps=now,
+            queued_prompt_tokens=scheduler.prefills.queued_tokens + prefilling,
+            sequences=scheduler.decoding + recomputing + len(receiver.open) + self.staying,
+            free_blocks=self.pool.free_blocks - grown - receiver.queued_blocks,
+        )
+
+    def _assigned(self, assign: Assign, now: int) -> tuple[Command, ...]:
+        self.counted = assign.number
+        request = assign.request
+        sequence = Sequence(request, assign.attempt, Phase.QUEUED, assign.decode_machine)
+        if self.scheduler.blocks_wanted(sequence) > self.pool.capacity:
+            return self._end(sequence, "rejected", "prompt_too_long", now)
+        self.scheduler.prefills.add(sequence)
+        if assign.decode_machine == self.rules.index:
+            self.staying += 1
+        else:
+            self.sender.begin(sequence)
+        return ()
+
+    def _reserve_asked(self, reserve: Reserve, now: int) -> tuple[Command, ...]:
+        self.counted = reserve.number
+        request = reserve.request
+        self.receiver.ask(reserve, self.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens))
+        return self._grants(now)
+
+    def _grants(self, now: int) -> tuple[Command, ...]:
+        """Grant reservations in their order while they fit: not before a preempted sequence has its blocks back, and
+        never so many that caches which are still to come could hold up all of this machine's own work."""
+        receiver = self.receiver
+        granted: list[Command] = []
+        while receiver.queue and not self.scheduler.prefills.preempted:
+            blocks = receiver.queue[0].blocks
+            promised = receiver.granted_blocks
+            if not self.scheduler.has_room(blocks) or (promised and 2 * (promised + blocks) > self.pool.capacity):
+                break
+            granted.append(receiver.lend_next(now))
+        return tuple(granted)
+
+    def _signalled(self, signal: Signal, now: int) -> tuple[Command, ...]:
+        sequence, commands = self.receiver.signalled(signal, now)
+        if sequence is not None:
+            self.scheduler.decoder.ready.append(sequence)
+        return commands + self._grants(now)
+
+    def _heard(self, heartbeat: Heartbeat, now: int) -> tuple[Command, ...]:
+        self.sender.leases.renew(heartbeat.transfers, now)
+        self.receiver.leases.renew(heartbeat.transfers, now)
+        return ()
+
+    def _ticked(self, _: Tick, now: int) -> tuple[Command, ...]:
+        commands = self.sender.heartbeats(now) + self.receiver.heartbeats(now)
+        for key in self.sender.leases.sweep(now):
+            sequence = self.sender.open[key].sequence
+            if sequence.phase is Phase.PREFILLING:
+                self.sender.leases.grant(key, now)  # our own step is slow, nobody has gone silent
+            elif self.sender.open[key].state is Source.COMPUTED:
+                sequence.move(Move.END)
+                commands += self._end(sequence, "failed", "lease_expired", now)
+            else:
+                commands += self.sender.give_up(key, "lease_expired", now)
+        for key in self.receiver.leases.sweep(now):
+            self.receiver.expired(key)
+        return commands
+
+    def _gave_way(self, now: int) -> Iterator[Command]:
+        scheduler = self.scheduler
+        for sequence, loan, blocks in scheduler.preempted:
+            yield Preempt(sequence.request.request_id, sequence.attempt, sequence.delivered, loan, blocks)
+        scheduler.preempted.clear()
+        for sequence in scheduler.failed:
+            yield from self._end(sequence, "failed", "kv_capacity", now)
+        scheduler.failed.clear()
+
+    def _stepped(self, result: StepResult, now: int) -> tuple[Command, ...]:
+        outcome = self.scheduler.finish(result)
+        commands: tuple[Command, ...] = ()
+        for sequence in outcome.prefilled:
+            if sequence.phase is Phase.HANDING_OVER:
+                commands += self.sender.computed(sequence, now)
+            elif sequence.peer == self.rules.index and sequence.delivered == 1:
+                self.staying -= 1
+        for sequence in outcome.stopped:
+            commands += self._end(sequence, "completed", "", now)
+        return commands + self._grants(now)
+
+    def _end(self, sequence: Sequence, status: str, reason: str, now: int) -> tuple[Command, ...]:
+        request, loan, here = sequence.request, sequence.loan, self.rules.index
+        key = key_of(sequence)
+        number = blocks = 0
+        given_up: tuple[Command, ...] = ()
+        if key in self.sender.open:
+            given_up = self.sender.give_up(key, reason or status, now)
+        elif loan is not None:
+            number, blocks = loan.number, len(loan.blocks)
+            self.pool.give_back(loan)
+        ended = Ended(request.request_id, sequence.attempt, here, status, now)
+        end = End(request, sequence.attempt, status, reason, sequence.delivered, number, blocks)
+        return end, *given_up, Report(ended)

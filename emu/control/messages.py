@@ -1,0 +1,125 @@
+"""What travels between machines: frozen values, and nothing that only one machine can understand.
+
+Times in them are durations or the sender's own; block ids are meaningful to the machine that lent them.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from emu.control.request import Request
+
+
+@frozen
+class Submit:
+    """Client to router. `draw` is the one random number a policy may use, in 0 .. 2**32 - 1."""
+
+    request: Request
+    draw: int
+
+
+@frozen
+class Assign:
+    """Router to prefill machine: prefill this, then hand over to `decode_machine` (or go on here, if it is you).
+
+    `number` counts the router's messages to this machine, so that a load report can say which ones it has counted.
+    """
+
+    request: Request
+    attempt: int
+    number: int
+    decode_machine: int
+    sent_ps: int
+
+
+@frozen
+class Reserve:
+    """Router to decode machine: keep blocks for this request, and tell its prefill machine where they are."""
+
+    request: Request
+    attempt: int
+    number: int
+    prefill_machine: int
+    sent_ps: int
+
+
+@frozen
+class Grant:
+    """Decode to prefill machine: put the prompt's cache into these blocks, lent under `loan`."""
+
+    request_id: int
+    attempt: int
+    machine: int
+    loan: int
+    blocks: tuple[int, ...]
+    sent_ps: int
+
+
+@frozen
+class Signal:
+    """Prefill to decode machine, behind the data on the same connection: what was put, exactly."""
+
+    request_id: int
+    attempt: int
+    machine: int
+    loan: int
+    layers: tuple[tuple[int, int], ...]  # ranges (first, last), both included
+    blocks: tuple[int, ...]
+
+
+@frozen
+class Acknowledge:
+    """Decode to prefill machine: all layers below `below` are here, but for `holes`."""
+
+    request_id: int
+    attempt: int
+    machine: int
+    below: int
+    holes: tuple[tuple[int, int], ...]
+    sent_ps: int
+
+
+@frozen
+class Abandon:
+    """Prefill to decode machine: nothing more will be put for this attempt, and nothing is in flight."""
+
+    request_id: int
+    attempt: int
+    machine: int
+    reason: str
+    sent_ps: int
+
+
+@frozen
+class Heartbeat:
+    """Between the two ends of transfers: these are still wanted; renew their leases."""
+
+    machine: int
+    transfers: tuple[tuple[int, int], ...]  # (request, attempt)
+    sent_ps: int
+
+
+@frozen
+class Ended:
+    """Machine to router: this attempt is over. `status` is one of completed, rejected, failed, cancelled."""
+
+    request_id: int
+    attempt: int
+    machine: int
+    status: str
+    sent_ps: int
+
+
+@frozen
+class LoadReport:
+    """Machine to router: what it has, as of its assignments up to number `counted` and `taken_ps` of its clock."""
+
+    machine: int
+    counted: int
+    taken_ps: int
+    queued_prompt_tokens: int  # assigned here and not prefilled yet
+    sequences: int  # that decode here, wait to, or have blocks reserved or asked for here
+    free_blocks: int  # less what queued reservations ask for; negative when they ask for more than there is
+
+
+Message = Submit | Assign | Reserve | Grant | Signal | Acknowledge | Abandon | Heartbeat | Ended | LoadReport

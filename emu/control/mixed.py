@@ -1,0 +1,221 @@
+"""Scheduler: the machine-level scheduler, prompts first and decoding sequences beside them.
+
+Every machine runs this one: a prefill machine has only prompts, a decode machine only decoding sequences, and a
+machine moves between pools without a change of state here. It decides what the next batch is; it knows neither peers
+nor transfers, nor what a step costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field, frozen
+
+from emu.control.batch import Batch, Kind, Slice, StepResult
+from emu.control.blocks import BlockPool
+from emu.control.decode import Decoder
+from emu.control.prefill import PrefillQueue, tokens_to_compute
+from emu.control.request import Move, Sequence
+
+
+@frozen
+class SchedulerRules:
+    """Limits of a machine-level scheduler; the defaults are the paper's and its simulator's."""
+
+    prefill_batch_tokens: int = 2048
+    decode_batch: int = 512
+    max_preemptions: int = 4  # and how often a decode may sit out a mixed batch before it goes first
+    watermark: float = 0.01  # share of the blocks that joins leave free
+    reserve_max_tokens: bool = False  # blocks for all of `max_tokens` from the start, so that nothing ever grows
+    layer_wise_from_tokens: int = 512  # batches of at least so many prompt tokens hand over layer by layer
+    max_steps: int = 0  # longest leap; 0 for no bound
+
+
+@frozen
+class Outcome:
+    """What a step's end means: `prefilled` have a token more; `stopped` are over, some of those just prefilled too."""
+
+    prefilled: tuple[Sequence, ...] = ()
+    stopped: tuple[Sequence, ...] = ()
+
+
+@define
+class Scheduler:
+    """Which sequences this machine runs next."""
+
+    pool: BlockPool
+    rules: SchedulerRules
+    here: int  # this machine's index: a sequence whose peer is another one hands its cache over
+    prefills: PrefillQueue = field(init=False)
+    decoder: Decoder = field(init=False)
+    watermark_blocks: int = field(init=False)
+    preempted: list[tuple[Sequence, int, int]] = field(init=False, factory=list)  # with loan and blocks given back
+    failed: list[Sequence] = field(init=False, factory=list)  # no blocks left, and nobody to take them from
+    _batch: tuple[Sequence, ...] = field(init=False, default=())  # whose prefill runs
+    _sitting_out: list[Sequence] = field(init=False, factory=list)
+    _left: list[int] = field(init=False, factory=list)  # decoding in the last batch and not now
+
+    def __attrs_post_init__(self) -> None:
+        self.prefills = PrefillQueue(self.pool, self.rules.prefill_batch_tokens)
+        self.decoder = Decoder(self.pool, self.rules.decode_batch, grows=not self.rules.reserve_max_tokens)
+        self.watermark_blocks = int(self.pool.capacity * self.rules.watermark)
+
+    @property
+    def prefilling(self) -> tuple[Sequence, ...]:
+        return self._batch
+
+    @property
+    def decoding(self) -> int:
+        """Sequences that decode here or wait to."""
+        return (
+            len(self.decoder.running) + len(self.decoder.ready) + len(self._sitting_out) + len(self.prefills.preempted)
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self._batch or self.decoding or len(self.prefills))
+
+    def blocks_wanted(self, sequence: Sequence) -> int:
+        """Blocks that a sequence needs to be prefilled here and, if it stays, to run its first decode step."""
+        request = sequence.request
+        if sequence.peer != self.here and not sequence.delivered:
+            return self.pool.blocks_for(request.prompt_tokens)
+        return self.blocks_to_decode(request.prompt_tokens, request.max_tokens, sequence.delivered)
+
+    def blocks_to_decode(self, prompt_tokens: int, max_tokens: int, delivered: int = 0) -> int:
+        """Blocks with which a sequence joins: its cache and the token that its next step writes, or all it may ask."""
+        if self.rules.reserve_max_tokens:
+            return self.pool.blocks_for(prompt_tokens + max_tokens)
+        return self.pool.blocks_for(prompt_tokens + delivered + 1)
+
+    def has_room(self, blocks: int) -> bool:
+        """Whether `blocks` may be lent to a newcomer: the watermark stays free unless nothing at all is lent."""
+        free = self.pool.free_blocks
+        return blocks <= free - self.watermark_blocks or (free == self.pool.capacity and blocks <= free)
+
+    def next_batch(self) -> Batch | None:
+        """The batch to run now, or None where nothing can run. Takes blocks, and preempts where they run out."""
+        decoder = self.decoder
+        self._make_room()
+        decoder.grow()
+        joined = self._join()
+        prefills = self._take_prompts()
+        if prefills and decoder.running:
+            joined = self._sit_out(sum(piece.count for piece in prefills), joined)
+        sequences = len(decoder.running)
+        if not prefills and not sequences:
+            return None
+        left, self._left = tuple(self._left), []
+        grown, decoder.grown = tuple(decoder.grown), []
+        tokens = sum(piece.count for piece in prefills)
+        most = 1 if prefills else decoder.max_steps()
+        return Batch(
+            prefills=prefills,
+            joined=tuple(joined),
+            left=left,
+            grown=grown,
+            sequences=sequences,
+            context_tokens=decoder.context_tokens,
+            max_steps=min(most, self.rules.max_steps) if self.rules.max_steps else most,
+            layer_wise=tokens >= self.rules.layer_wise_from_tokens and any(s.peer != self.here for s in self._batch),
+            changed=bool(prefills or joined or left),
+        )
+
+    def finish(self, result: StepResult) -> Outcome:
+        """Count the steps done; who has a first token, and who is over."""
+        decoder = self.decoder
+        if decoder.running:
+            decoder.advance(result.steps)
+        stopped = [self._stop(decoder.running[r]) for r in result.stopped if r in decoder.running]
+        stopped += [self._stop(sequence) for sequence in decoder.full()]
+        while self._sitting_out:
+            decoder.ready.appendleft(self._sitting_out.pop())
+        prefilled, self._batch = self._batch, ()
+        for sequence in prefilled:
+            sequence.delivered += 1
+            request = sequence.request
+            if request.request_id in result.stopped or sequence.delivered >= request.max_tokens:
+                sequence.move(Move.END)
+                stopped.append(sequence)
+            elif sequence.peer != self.here and sequence.delivered == 1:
+                sequence.move(Move.HAND_OVER)
+            else:
+                sequence.move(Move.PREFILLED)
+                decoder.ready.append(sequence)
+        return Outcome(prefilled, tuple(stopped))
+
+    def _stop(self, sequence: Sequence) -> Sequence:
+        self.decoder.leave(sequence, Move.END)
+        self._left.append(sequence.request.request_id)
+        return sequence
+
+    def _make_room(self) -> None:
+        """Preempt until the blocks of the coming step are free. Alone with the whole pool, a sequence has failed."""
+        decoder, pool = self.decoder, self.pool
+        while decoder.blocks_due(decoder.steps, 1) > pool.free_blocks:
+            sequence = decoder.victim(self.rules.max_preemptions)
+            loan = sequence.loan
+            assert loan is not None
+            held, alone = len(loan.blocks), pool.free_blocks + len(loan.blocks) == pool.capacity
+            self._left.append(sequence.request.request_id)
+            if alone:
+                decoder.leave(sequence, Move.END)
+                self.failed.append(sequence)
+                continue
+            decoder.leave(sequence, Move.PREEMPT)
+            sequence.preemptions += 1
+            sequence.loan = None
+            pool.give_back(loan)
+            self.prefills.put_back(sequence)
+            self.preempted.append((sequence, loan.number, held))
+
+    def _join(self) -> list[Slice]:
+        decoder, joined = self.decoder, []
+        while decoder.ready and len(decoder.running) < decoder.limit:
+            joined.append(decoder.join(decoder.ready.popleft()))
+        return joined
+
+    def _take_prompts(self) -> tuple[Slice, ...]:
+        pieces: list[Slice] = []
+        taken: list[Sequence] = []
+        tokens = 0
+        while (head := self.prefills.head()) is not None and self.has_room(blocks := self.blocks_wanted(head)):
+            sequence = self.prefills.take(tokens)
+            if sequence is None:
+                break
+            sequence.move(Move.START_PREFILL)
+            request = sequence.request
+            loan = sequence.loan = self.pool.lend(request.request_id, sequence.attempt, blocks)
+            count = tokens_to_compute(sequence)
+            kind = Kind.RECOMPUTE if sequence.delivered else Kind.PREFILL
+            pieces.append(Slice(request.request_id, sequence.attempt, 0, count, kind, loan.number, tuple(loan.blocks)))
+            taken.append(sequence)
+            tokens += count
+        self._batch = tuple(taken)
+        return tuple(pieces)
+
+    def _sit_out(self, prompt_tokens: int, joined: list[Slice]) -> list[Slice]:
+        """Beside prompts, decodes ride as far as the batch's token limit allows; who sat out too often rides anyway."""
+        decoder = self.decoder
+        room = self.rules.prefill_batch_tokens - prompt_tokens
+        if len(decoder.running) <= room:
+            return joined
+        fresh = {piece.request_id for piece in joined}
+        for sequence in sorted(decoder.running.values(), key=_seniority(self.rules.max_preemptions)):
+            if sequence.sat_out >= self.rules.max_preemptions or room > 0:
+                sequence.sat_out = 0
+                room -= 1
+                continue
+            decoder.leave(sequence, Move.SIT_OUT)
+            sequence.sat_out += 1
+            self._sitting_out.append(sequence)
+            if sequence.request.request_id not in fresh:
+                self._left.append(sequence.request.request_id)
+        return [piece for piece in joined if piece.request_id in decoder.running]
+
+
+def _seniority(limit: int) -> Callable[[Sequence], tuple[bool, int, int]]:
+    def key(sequence: Sequence) -> tuple[bool, int, int]:
+        return sequence.sat_out < limit, sequence.request.arrived_ps, sequence.request.request_id
+
+    return key

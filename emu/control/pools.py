@@ -1,0 +1,168 @@
+"""Pools: what the router believes of each machine, and which pool each machine serves.
+
+A belief is the machine's last load report plus every assignment that the report does not count yet, so that a burst
+between two reports does not herd. Each pool keeps its machines ranked, so that the best one is found without a look at
+all of them. Which machine a request gets is `placement`'s; when a machine moves is here.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from attrs import define, field, frozen
+
+from emu.control.messages import LoadReport
+
+
+class Pool(enum.Enum):
+    """Which phases a machine serves."""
+
+    PREFILL = "prefill"
+    DECODE = "decode"
+    MIXED = "mixed"
+
+
+@frozen
+class Member:
+    """A machine as the router is told of it: its home pool and its KV blocks."""
+
+    machine: int
+    home: Pool
+    kv_blocks: int
+
+
+@define(eq=False)
+class Load:
+    """What the router believes of one machine, in tokens, sequences and blocks."""
+
+    machine: int
+    home: Pool
+    pool: Pool
+    kv_blocks: int
+    free_blocks: int
+    pending_tokens: int = 0  # prompt tokens assigned and not prefilled
+    sequences: int = 0  # that decode there, or will
+    assigned: int = 0  # messages that the router has numbered for it
+    reported_ps: int = 0
+    crossed_ps: int = 0  # since when it is away from its home pool
+    _unreported: deque[tuple[int, int, int, int]] = field(factory=deque)  # number, tokens, sequences, blocks
+
+    def assign(self, prompt_tokens: int, sequences: int, blocks: int) -> int:
+        """Count an assignment that no report has counted; the number that the message must carry."""
+        self.assigned += 1
+        self._unreported.append((self.assigned, prompt_tokens, sequences, blocks))
+        self.pending_tokens += prompt_tokens
+        self.sequences += sequences
+        self.free_blocks -= blocks
+        return self.assigned
+
+    def report(self, report: LoadReport) -> None:
+        """Believe the report, and the assignments that it has not counted."""
+        unreported = self._unreported
+        while unreported and unreported[0][0] <= report.counted:
+            unreported.popleft()
+        self.reported_ps = report.taken_ps
+        self.pending_tokens = report.queued_prompt_tokens
+        self.sequences = report.sequences
+        self.free_blocks = report.free_blocks
+        for _, prompt_tokens, sequences, blocks in unreported:
+            self.pending_tokens += prompt_tokens
+            self.sequences += sequences
+            self.free_blocks -= blocks
+
+
+Rank = Callable[[Load], int]
+
+
+@define
+class Ranking:
+    """The machines of one pool in the order of one rank: the least first, ties by machine.
+
+    Entries are pushed when a rank changes and judged when they come to the top, so that a change costs O(log n).
+    """
+
+    rank: Rank
+    _heap: list[tuple[int, int]] = field(init=False, factory=list)
+    _current: dict[int, int] = field(init=False, factory=dict)  # machine -> its rank
+
+    def __len__(self) -> int:
+        return len(self._current)
+
+    def update(self, load: Load) -> None:
+        rank = self.rank(load)
+        if self._current.get(load.machine) != rank:
+            self._current[load.machine] = rank
+            heapq.heappush(self._heap, (rank, load.machine))
+            if len(self._heap) > 64 + 4 * len(self._current):
+                self._heap = sorted((rank, machine) for machine, rank in self._current.items())
+
+    def remove(self, load: Load) -> None:
+        self._current.pop(load.machine, None)
+
+    def first(self) -> int | None:
+        """The machine of least rank, or None in an empty pool."""
+        heap = self._heap
+        while heap and self._current.get(heap[0][1]) != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0][1] if heap else None
+
+    def machines(self) -> list[int]:
+        return sorted(self._current)
+
+
+@define
+class Pools:
+    """All machines, their believed loads, and one ranking per pool and rank that a policy uses."""
+
+    members: tuple[Member, ...]
+    ranks: tuple[Rank, ...]
+    loads: list[Load] = field(init=False)
+    _rankings: dict[Pool, dict[Rank, Ranking]] = field(init=False)
+    _at_home: dict[Pool, int] = field(init=False)  # machines by home pool
+
+    def __attrs_post_init__(self) -> None:
+        self.loads = [Load(m.machine, m.home, m.home, m.kv_blocks, m.kv_blocks) for m in self.members]
+        self._rankings = {pool: {rank: Ranking(rank) for rank in self.ranks} for pool in Pool}
+        self._at_home = {pool: sum(m.home is pool for m in self.members) for pool in Pool}
+        for load in self.loads:
+            self.changed(load)
+
+    def first(self, pool: Pool, rank: Rank) -> Load | None:
+        """The machine of `pool` with the least `rank`."""
+        machine = self._rankings[pool][rank].first()
+        return None if machine is None else self.loads[machine]
+
+    def first_of(self, pools: Iterable[Pool], rank: Rank) -> Load | None:
+        """The machine with the least `rank` in any of `pools`; ties by machine."""
+        found = [load for pool in pools if (load := self.first(pool, rank)) is not None]
+        return min(found, key=lambda load: (rank(load), load.machine), default=None)
+
+    def machines(self, pool: Pool) -> list[int]:
+        """Indices of the machines that serve `pool` now, in order."""
+        return self._rankings[pool][self.ranks[0]].machines()
+
+    def changed(self, load: Load) -> None:
+        """To be called after every change of a load."""
+        for ranking in self._rankings[load.pool].values():
+            ranking.update(load)
+
+    def move(self, load: Load, pool: Pool, now: int) -> None:
+        """`load`'s machine serves `pool` from now on."""
+        for ranking in self._rankings[load.pool].values():
+            ranking.remove(load)
+        load.pool = pool
+        load.crossed_ps = now
+        self.changed(load)
+
+    def rehome(self, load: Load, home: Pool, now: int) -> bool:
+        """Change a machine's home pool, unless it is the last one at home there."""
+        if self._at_home[load.home] <= 1:
+            return False
+        self._at_home[load.home] -= 1
+        self._at_home[home] += 1
+        load.home = home
+        load.crossed_ps = now
+        return True

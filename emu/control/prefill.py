@@ -1,0 +1,60 @@
+"""PrefillQueue: prompts in the order in which they came, batched up to a number of tokens.
+
+First come, first served: a prompt that must wait for memory holds back those behind it, so that none starves. A
+preempted sequence goes to the head. Decoding sequences must stay out of here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from attrs import define, field
+
+from emu.control.blocks import BlockPool
+from emu.control.request import Sequence
+
+
+@define
+class PrefillQueue:
+    """Sequences that wait for a prefill; `queued_tokens` are the prompt tokens among them, recomputed ones excluded."""
+
+    pool: BlockPool
+    batch_tokens: int
+    queued_tokens: int = 0
+    preempted: deque[Sequence] = field(factory=deque)
+    waiting: deque[Sequence] = field(factory=deque)
+
+    def __len__(self) -> int:
+        return len(self.preempted) + len(self.waiting)
+
+    def add(self, sequence: Sequence) -> None:
+        self.waiting.append(sequence)
+        self.queued_tokens += sequence.request.prompt_tokens
+
+    def put_back(self, sequence: Sequence) -> None:
+        """A preempted sequence goes before all others; several keep the order of their arrivals."""
+        earlier = [other for other in self.preempted if other.request.arrived_ps <= sequence.request.arrived_ps]
+        self.preempted.insert(len(earlier), sequence)
+
+    def head(self) -> Sequence | None:
+        if self.preempted:
+            return self.preempted[0]
+        return self.waiting[0] if self.waiting else None
+
+    def take(self, tokens_before: int) -> Sequence | None:
+        """The next sequence, if a batch that has `tokens_before` prompt tokens has room for it.
+
+        The first of a batch always has room: a prompt longer than the limit runs alone.
+        """
+        head = self.head()
+        if head is None or (tokens_before and tokens_before + tokens_to_compute(head) > self.batch_tokens):
+            return None
+        if self.preempted:
+            return self.preempted.popleft()
+        self.queued_tokens -= head.request.prompt_tokens
+        return self.waiting.popleft()
+
+
+def tokens_to_compute(sequence: Sequence) -> int:
+    """A prompt's tokens; of a preempted sequence the delivered ones too, whose cache was given back."""
+    return sequence.request.prompt_tokens + sequence.delivered

@@ -1,0 +1,94 @@
+"""Request, its phases, and the table of legal phase moves.
+
+The table is the whole state machine of a request on a machine. What a request's output will be is not known here and
+must stay out: control sees the prompt's length and the client's `max_tokens`, no more.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from attrs import define, frozen
+
+from emu.control.blocks import Loan
+
+
+@frozen
+class Request:
+    """What a client asks for: lengths in tokens, the arrival in picoseconds of the router's clock."""
+
+    request_id: int
+    prompt_tokens: int
+    max_tokens: int
+    arrived_ps: int
+
+
+class Phase(enum.Enum):
+    """Where an attempt of a request stands on the machine that holds it."""
+
+    QUEUED = "queued"  # waits for its prefill, the first one or the one that recomputes a preempted cache
+    PREFILLING = "prefilling"
+    HANDING_OVER = "handing over"  # its cache is on its way from the prefill to the decode machine
+    READY = "ready"  # its cache is whole on this machine; it joins the next batch
+    DECODING = "decoding"
+    ENDED = "ended"
+
+
+class Move(enum.Enum):
+    """What happens to an attempt."""
+
+    START_PREFILL = "start prefill"
+    HAND_OVER = "hand over"
+    COMMIT = "commit"
+    PREFILLED = "prefilled"  # and both phases run here
+    JOIN = "join"
+    SIT_OUT = "sit out"  # no room in a mixed batch; the cache stays
+    PREEMPT = "preempt"
+    END = "end"
+
+
+MOVES: Final[dict[tuple[Phase, Move], Phase]] = {
+    (Phase.QUEUED, Move.START_PREFILL): Phase.PREFILLING,
+    (Phase.QUEUED, Move.END): Phase.ENDED,
+    (Phase.PREFILLING, Move.PREFILLED): Phase.READY,
+    (Phase.PREFILLING, Move.HAND_OVER): Phase.HANDING_OVER,
+    (Phase.PREFILLING, Move.END): Phase.ENDED,
+    (Phase.HANDING_OVER, Move.COMMIT): Phase.READY,
+    (Phase.HANDING_OVER, Move.END): Phase.ENDED,
+    (Phase.READY, Move.JOIN): Phase.DECODING,
+    (Phase.READY, Move.END): Phase.ENDED,
+    (Phase.DECODING, Move.SIT_OUT): Phase.READY,
+    (Phase.DECODING, Move.PREEMPT): Phase.QUEUED,
+    (Phase.DECODING, Move.END): Phase.ENDED,
+}
+
+
+class IllegalMove(Exception):
+    """A move that the table does not hold: a bug. Nothing was changed."""
+
+
+@define(eq=False)
+class Sequence:
+    """An attempt of a request on one machine; mutable, and never leaves the core that owns it.
+
+    `delivered` counts the tokens that the client has. While the sequence decodes it is the count at decode step
+    `base_step` of its machine: every later step has added one (see `decode.Decoder.delivered`).
+    """
+
+    request: Request
+    attempt: int
+    phase: Phase
+    peer: int  # the machine of the other phase; this machine's own index where both run here
+    loan: Loan | None = None
+    delivered: int = 0
+    base_step: int = 0
+    preemptions: int = 0
+    sat_out: int = 0
+
+    def move(self, move: Move) -> None:
+        """Take `move`; raises IllegalMove, and changes nothing, where the table does not hold it."""
+        after = MOVES.get((self.phase, move))
+        if after is None:
+            raise IllegalMove(f"request {self.request.request_id} is {self.phase.value}: cannot {move.value}")
+        self.phase = after

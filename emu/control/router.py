@@ -1,0 +1,124 @@
+"""Router: the cluster-level scheduler. Arrivals and load reports in, assignments out.
+
+It chooses both machines of a request at its arrival, counts what it has assigned until a report does, and moves
+machines between pools: crossed over to the mixed pool when borrowed, home when the work of the other kind is done, and
+to another home when they stay away too long. It knows machines only by what they report; their queues, blocks and
+transfers must stay out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field, frozen
+
+from emu.control.commands import Command, MoveMachine, Place, Reject, Send
+from emu.control.messages import Assign, Ended, LoadReport, Reserve, Submit
+from emu.control.placement import Demand, Policy, Splitwise
+from emu.control.pools import Load, Member, Pool, Pools
+
+
+@frozen
+class RouterRules:
+    """How the router decides. Block counts follow the machines' own rule for what a sequence joins with."""
+
+    policy: Policy = field(factory=Splitwise)
+    queue_limit_requests: int = 0  # open requests past which arrivals are rejected; 0 for no limit
+    go_home_idle: bool = False  # only a wholly idle machine goes home; else one without work of the other kind
+    repurpose_after_ps: int = 60 * 10**12
+    block_tokens: int = 16
+    reserve_max_tokens: bool = False
+
+
+Event = Submit | LoadReport | Ended
+
+
+@define
+class Router:
+    """The core of the router of a cluster of `members`."""
+
+    members: tuple[Member, ...]
+    rules: RouterRules = field(factory=RouterRules)
+    pools: Pools = field(init=False)
+    open: dict[int, tuple[int, int, int]] = field(init=False, factory=dict)  # request -> attempt and its machines
+    _largest_pool: int = field(init=False)
+    _handlers: dict[type, Callable[[Any, int], tuple[Command, ...]]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.pools = Pools(self.members, self.rules.policy.ranks)
+        self._largest_pool = max(member.kv_blocks for member in self.members)
+        self._handlers = {Submit: self._submitted, LoadReport: self._reported, Ended: self._ended}
+
+    def handle(self, event: Event, now: int) -> tuple[Command, ...]:
+        """What follows from `event`."""
+        return self._handlers[type(event)](event, now)
+
+    def demand(self, submit: Submit) -> Demand:
+        """What a request asks of a prefill and of a decode machine."""
+        request, size = submit.request, self.rules.block_tokens
+        joins_with = request.prompt_tokens + (request.max_tokens if self.rules.reserve_max_tokens else 1)
+        return Demand(request.prompt_tokens, -(-request.prompt_tokens // size), -(-joins_with // size), submit.draw)
+
+    def _submitted(self, submit: Submit, now: int) -> tuple[Command, ...]:
+        request, demand = submit.request, self.demand(submit)
+        if demand.decode_blocks > self._largest_pool:
+            return (Reject(request, "prompt_too_long"),)
+        if self.rules.queue_limit_requests and len(self.open) >= self.rules.queue_limit_requests:
+            return (Reject(request, "queue_full"),)
+        placement = self.rules.policy.place(self.pools, demand)
+        if placement is None:
+            return (Reject(request, "no_machine"),)
+        loads = self.pools.loads
+        prefill, decode = loads[placement.prefill], loads[placement.decode]
+        if demand.decode_blocks > decode.kv_blocks or demand.prefill_blocks > prefill.kv_blocks:
+            return (Reject(request, "prompt_too_long"),)
+        moves = tuple(self._move(loads[machine], Pool.MIXED, now) for machine in placement.borrowed)
+        place = Place(
+            request.request_id,
+            0,
+            prefill.machine,
+            decode.machine,
+            placement.step,
+            prefill.pending_tokens,
+            decode.free_blocks,
+        )
+        self.open[request.request_id] = (0, prefill.machine, decode.machine)
+        if prefill is decode:
+            number = prefill.assign(request.prompt_tokens, 1, demand.decode_blocks)
+            self.pools.changed(prefill)
+            return *moves, place, Send(prefill.machine, Assign(request, 0, number, prefill.machine, now))
+        number = prefill.assign(request.prompt_tokens, 0, demand.prefill_blocks)
+        self.pools.changed(prefill)
+        assign = Send(prefill.machine, Assign(request, 0, number, decode.machine, now))
+        number = decode.assign(0, 1, demand.decode_blocks)
+        self.pools.changed(decode)
+        return *moves, place, assign, Send(decode.machine, Reserve(request, 0, number, prefill.machine, now))
+
+    def _reported(self, report: LoadReport, now: int) -> tuple[Command, ...]:
+        load = self.pools.loads[report.machine]
+        load.report(report)
+        self.pools.changed(load)
+        if load.pool is load.home:
+            return ()
+        return self._come_home(load, now)
+
+    def _come_home(self, load: Load, now: int) -> tuple[Command, ...]:
+        """Home when no work of the other kind is left; another home after too long away."""
+        moves: tuple[Command, ...] = ()
+        other = Pool.DECODE if load.home is Pool.PREFILL else Pool.PREFILL
+        if now - load.crossed_ps >= self.rules.repurpose_after_ps and self.pools.rehome(load, other, now):
+            moves = (MoveMachine(load.machine, load.pool.value, load.home.value),)
+        foreign = load.sequences if load.home is Pool.PREFILL else load.pending_tokens
+        if self.rules.go_home_idle:
+            foreign = load.sequences + load.pending_tokens
+        return moves if foreign else (*moves, self._move(load, load.home, now))
+
+    def _move(self, load: Load, pool: Pool, now: int) -> MoveMachine:
+        self.pools.move(load, pool, now)
+        return MoveMachine(load.machine, pool.value, load.home.value)
+
+    def _ended(self, ended: Ended, now: int) -> tuple[Command, ...]:
+        del now
+        self.open.pop(ended.request_id, None)
+        return ()

@@ -1,0 +1,136 @@
+"""Receiver: the destination end of KV transfers on one machine.
+
+Blocks are granted in the order in which they were asked for, and a granted reservation is kept. A cache may be used
+only when the signal names exactly what was promised: this attempt, all layers, these blocks. An expired lease fences
+the attempt first; its blocks are free only when no write can be in flight. How many blocks may be lent is decided
+elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from attrs import define, field
+
+from emu.control.blocks import BlockPool, Loan
+from emu.control.commands import Command, Commit, Lend, Release, Send
+from emu.control.messages import Abandon, Acknowledge, Grant, Heartbeat, Reserve, Signal
+from emu.control.request import Move, Phase, Sequence
+from emu.control.transfer.chunks import acknowledgement, merge, whole
+from emu.control.transfer.leases import Key, Leases
+from emu.control.transfer.states import Destination, DestinationEvent, next_destination
+
+
+class CommitMismatch(Exception):
+    """A signal that does not name exactly what was promised. Nothing was changed."""
+
+
+@define(eq=False)
+class Incoming:
+    """One transfer at its destination; `blocks` is what it asks for, or has."""
+
+    reserve: Reserve
+    blocks: int
+    state: Destination = Destination.QUEUED
+    loan: Loan | None = None
+
+    def move(self, event: DestinationEvent) -> None:
+        self.state = next_destination(self.state, event)
+
+
+@define
+class Receiver:
+    """All transfers to machine `here`, of a model with `layers` layers."""
+
+    here: int
+    layers: int
+    pool: BlockPool
+    leases: Leases
+    open: dict[Key, Incoming] = field(init=False, factory=dict)
+    queue: deque[Incoming] = field(init=False, factory=deque)
+    queued_blocks: int = field(init=False, default=0)
+    granted_blocks: int = field(init=False, default=0)  # and not committed yet
+
+    def ask(self, reserve: Reserve, blocks: int) -> None:
+        """A reservation of `blocks` blocks waits its turn."""
+        incoming = Incoming(reserve, blocks)
+        self.open[_key(reserve)] = incoming
+        self.queue.append(incoming)
+        self.queued_blocks += blocks
+
+    def lend_next(self, now: int) -> Command:
+        """Lend the head of the queue its blocks, under a lease, and grant them."""
+        incoming = self.queue.popleft()
+        reserve, key = incoming.reserve, _key(incoming.reserve)
+        incoming.move(DestinationEvent.LEND)
+        loan = incoming.loan = self.pool.lend(*key, incoming.blocks)
+        self.leases.grant(key, now)
+        self.queued_blocks -= incoming.blocks
+        self.granted_blocks += incoming.blocks
+        grant = Grant(*key, self.here, loan.number, tuple(loan.blocks), now)
+        return Lend(reserve.prefill_machine, grant, incoming.blocks, reserve.sent_ps)
+
+    def signalled(self, signal: Signal, now: int) -> tuple[Sequence | None, tuple[Command, ...]]:
+        """The data is here: the sequence that may decode now, or None where its lease had expired.
+
+        Raises CommitMismatch.
+        """
+        key = (signal.request_id, signal.attempt)
+        incoming = self.open[key]
+        loan = incoming.loan
+        if incoming.state is Destination.FENCED:
+            return None, self._abandon(incoming, "expired", -1)
+        if loan is None:
+            raise CommitMismatch(f"request {key}: a signal before any grant")
+        prompt_blocks = self.pool.blocks_for(incoming.reserve.request.prompt_tokens)
+        promised = (loan.number, whole(self.layers), tuple(loan.blocks[:prompt_blocks]))
+        if (signal.loan, merge(signal.layers), signal.blocks) != promised:
+            raise CommitMismatch(f"request {key}: the signal does not name the blocks and layers that were granted")
+        incoming.move(DestinationEvent.SIGNAL)
+        self._forget(key, incoming)
+        sequence = Sequence(incoming.reserve.request, signal.attempt, Phase.HANDING_OVER, self.here, loan, delivered=1)
+        sequence.move(Move.COMMIT)
+        below, holes = acknowledgement(signal.layers)
+        acknowledge = Acknowledge(*key, self.here, below, holes, now)
+        commit = Commit(incoming.reserve.prefill_machine, acknowledge, signal.layers, loan.number, prompt_blocks)
+        return sequence, (commit,)
+
+    def abandoned(self, message: Abandon) -> tuple[Command, ...]:
+        """The source puts nothing more, and nothing is in flight."""
+        key = (message.request_id, message.attempt)
+        incoming = self.open.get(key)
+        return () if incoming is None else self._abandon(incoming, "abandoned", message.sent_ps)
+
+    def expired(self, key: Key) -> None:
+        """Fence the attempt: its blocks stay out until the source's last word, which comes behind its writes."""
+        self.open[key].move(DestinationEvent.EXPIRE)
+
+    def heartbeats(self, now: int) -> tuple[Command, ...]:
+        """One message to each source whose cache waits for our blocks."""
+        wanted: dict[int, list[Key]] = {}
+        for incoming in self.queue:
+            wanted.setdefault(incoming.reserve.prefill_machine, []).append(_key(incoming.reserve))
+        return tuple(Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
+
+    def _abandon(self, incoming: Incoming, reason: str, sent_ps: int) -> tuple[Command, ...]:
+        key, loan = _key(incoming.reserve), incoming.loan
+        waiting = incoming.state is Destination.QUEUED
+        incoming.move(DestinationEvent.SIGNAL if reason == "expired" else DestinationEvent.ABANDON)
+        if waiting:
+            self.queue.remove(incoming)
+            self.queued_blocks -= incoming.blocks
+            del self.open[key]
+            return (Release(*key, 0, 0, reason, sent_ps),)
+        assert loan is not None
+        self._forget(key, incoming)
+        self.pool.give_back(loan)
+        return (Release(*key, loan.number, len(loan.blocks), reason, sent_ps),)
+
+    def _forget(self, key: Key, incoming: Incoming) -> None:
+        del self.open[key]
+        self.leases.end(key)
+        self.granted_blocks -= incoming.blocks
+
+
+def _key(reserve: Reserve) -> Key:
+    return reserve.request.request_id, reserve.attempt

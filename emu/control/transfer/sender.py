@@ -1,0 +1,168 @@
+"""Sender: the source end of KV transfers on one machine.
+
+It holds a prompt's blocks under a lease from the start of the prefill until the destination has acknowledged them, and
+knows that a posted put cannot be recalled: blocks that one names are pinned until there is evidence that it ended.
+When a prefill runs and who decodes is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from emu.control.blocks import BlockPool, Loan
+from emu.control.commands import Command, PostSignal, Put, Release, Send, WatchDrain
+from emu.control.messages import Abandon, Acknowledge, Grant, Heartbeat, Signal
+from emu.control.request import Sequence
+from emu.control.transfer.chunks import whole
+from emu.control.transfer.leases import Key, Leases
+from emu.control.transfer.states import Source, SourceEvent, next_source
+
+
+@define(eq=False)
+class Outgoing:
+    """One transfer at its source."""
+
+    sequence: Sequence
+    state: Source = Source.OPEN
+    grant: Grant | None = None
+    follow: bool = False  # its prefill is under way, layer by layer
+
+    def move(self, event: SourceEvent) -> None:
+        self.state = next_source(self.state, event)
+
+    @property
+    def loan(self) -> Loan:
+        loan = self.sequence.loan
+        assert loan is not None, "a cache that moves has blocks"
+        return loan
+
+
+@define
+class Sender:
+    """All transfers whose cache is computed on machine `here`, of a model with `layers` layers."""
+
+    here: int
+    layers: int
+    pool: BlockPool
+    leases: Leases
+    open: dict[Key, Outgoing] = field(init=False, factory=dict)
+
+    def begin(self, sequence: Sequence) -> None:
+        """A sequence was assigned whose cache will leave."""
+        self.open[key_of(sequence)] = Outgoing(sequence)
+
+    def granted(self, grant: Grant) -> tuple[Command, ...]:
+        """The destination says where to put. What is computed goes at once, the rest by layer."""
+        transfer = self.open.get((grant.request_id, grant.attempt))
+        if transfer is None or transfer.grant is not None:
+            return ()  # given up before the grant came, or the same grant again
+        transfer.grant = grant
+        if transfer.state is Source.COMPUTED:
+            transfer.move(SourceEvent.GRANT)
+            return self._put(transfer), self._signal(transfer)
+        transfer.move(SourceEvent.GRANT)
+        if transfer.follow:
+            transfer.move(SourceEvent.STREAM)
+            return (self._put(transfer),)
+        return ()
+
+    def started(self, sequence: Sequence, layer_wise: bool, now: int) -> tuple[Command, ...]:
+        """The prefill starts: from now on the blocks are held under a lease."""
+        transfer = self.open[key_of(sequence)]
+        self.leases.grant(key_of(sequence), now)
+        transfer.follow = layer_wise
+        if layer_wise and transfer.state is Source.GRANTED:
+            transfer.move(SourceEvent.STREAM)
+            return (self._put(transfer),)
+        return ()
+
+    def computed(self, sequence: Sequence, now: int) -> tuple[Command, ...]:
+        """The prefill is done and its first token delivered; the cache is wanted elsewhere."""
+        transfer = self.open[key_of(sequence)]
+        self.leases.grant(key_of(sequence), now)
+        transfer.follow = False
+        posted = transfer.state is Source.STREAMING
+        transfer.move(SourceEvent.COMPUTE)
+        if transfer.grant is None:
+            return ()
+        return (self._signal(transfer),) if posted else (self._put(transfer), self._signal(transfer))
+
+    def give_up(self, key: Key, reason: str, now: int) -> tuple[Command, ...]:
+        """The cache is not wanted any more. Blocks that posted puts name stay pinned until those have completed."""
+        transfer = self.open[key]
+        transfer.move(SourceEvent.GIVE_UP)
+        self.leases.end(key)
+        if transfer.state is Source.DRAINING:
+            return (WatchDrain(*key),)
+        return self._abandon(transfer, reason, now)
+
+    def drained(self, key: Key, now: int) -> tuple[Command, ...]:
+        """The last put of a transfer that was given up has completed."""
+        transfer = self.open[key]
+        transfer.move(SourceEvent.DRAIN)
+        self.pool.unpin(transfer.loan)
+        return self._abandon(transfer, "given up", now)
+
+    def acknowledged(self, message: Acknowledge) -> tuple[Command, ...]:
+        """The destination has layers `below`, less holes; with all of them the blocks are free."""
+        key = (message.request_id, message.attempt)
+        transfer = self.open.get(key)
+        if transfer is None:
+            return ()
+        if message.below < self.layers or message.holes:
+            self.leases.renew((key,), message.sent_ps)
+            return ()
+        transfer.move(SourceEvent.ACKNOWLEDGE)
+        self.leases.end(key)
+        del self.open[key]
+        loan = transfer.loan
+        self.pool.unpin(loan)
+        self.pool.give_back(loan)
+        return (Release(*key, loan.number, len(loan.blocks), "acknowledged", message.sent_ps),)
+
+    def heartbeats(self, now: int) -> tuple[Command, ...]:
+        """One message to each destination that keeps blocks for us."""
+        wanted: dict[int, list[Key]] = {}
+        for key, transfer in self.open.items():
+            if transfer.grant is not None and transfer.state is not Source.DRAINING:
+                wanted.setdefault(transfer.grant.machine, []).append(key)
+        return tuple(Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
+
+    def _put(self, transfer: Outgoing) -> Put:
+        grant, loan, request = transfer.grant, transfer.loan, transfer.sequence.request
+        assert grant is not None
+        self.pool.pin(loan)
+        return Put(
+            request_id=request.request_id,
+            attempt=transfer.sequence.attempt,
+            target=grant.machine,
+            source_blocks=tuple(loan.blocks),
+            target_loan=grant.loan,
+            target_blocks=grant.blocks[: len(loan.blocks)],
+            prompt_tokens=request.prompt_tokens,
+            layers=whole(self.layers)[0],
+            follow=transfer.state is Source.STREAMING,
+        )
+
+    def _signal(self, transfer: Outgoing) -> PostSignal:
+        grant, loan = transfer.grant, transfer.loan
+        assert grant is not None
+        blocks = grant.blocks[: len(loan.blocks)]
+        return PostSignal(
+            grant.machine,
+            Signal(grant.request_id, grant.attempt, self.here, grant.loan, whole(self.layers), blocks),
+        )
+
+    def _abandon(self, transfer: Outgoing, reason: str, now: int) -> tuple[Command, ...]:
+        key = key_of(transfer.sequence)
+        del self.open[key]
+        message = Send(transfer.sequence.peer, Abandon(*key, self.here, reason, now))
+        loan = transfer.sequence.loan
+        if loan is None:  # it never started
+            return (message,)
+        self.pool.give_back(loan)
+        return Release(*key, loan.number, len(loan.blocks), "abandoned", -1), message
+
+
+def key_of(sequence: Sequence) -> Key:
+    return sequence.request.request_id, sequence.attempt

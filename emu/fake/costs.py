@@ -1,0 +1,250 @@
+"""How long a step of a worker takes: integers in, integer picoseconds out.
+
+The end of a leap is computed in closed form and the record's digest hangs on it, so every result is integer arithmetic
+on integers read from a profile: no float and no numpy may appear below. Curves are fitted elsewhere (`emu.calibrate`);
+here they are only looked up. Nothing here knows of batches, blocks, machines or time.
+"""
+
+from bisect import bisect_right
+from itertools import accumulate
+from typing import Protocol
+
+import attrs
+
+from emu.fake.profiles import HardwareProfile, ModelProfile, nearest
+from emu.fake.step_profiles import SimCurves, StepProfile, load_steps
+from emu.refusal import Refusal
+
+COST_KINDS = ("calibrated", "splitwise-sim")
+"""What `[costs] model` of a scenario may say."""
+
+_CACHE_LIMIT = 1 << 16
+"""Entries a lookup table keeps before it starts afresh: some 10 MB, and no run has been seen to need more."""
+
+
+class Costs(Protocol):
+    """Step times of one (model, hardware, tensor parallel). Pure: equal arguments give equal results.
+
+    Times are picoseconds. Token counts of work are at least 1 where the work is there at all: a prefill of no token or
+    a decode of no sequence raises ValueError.
+    """
+
+    @property
+    def identified(self) -> bool:
+        """Whether the measurements tell c(B) apart from a(B)."""
+
+    def prefill_ps(self, tokens: int, prompts: int, cached_tokens: int = 0) -> int:
+        """A step that computes `tokens` prompt tokens of `prompts` prompts, never less for more tokens.
+
+        `cached_tokens` is the total, over those prompts, of earlier context that the tokens attend to (a chunked
+        prefill, a recomputed suffix).
+        """
+
+    def decode_coefficients(self, sequences: int) -> tuple[int, int]:
+        """(a, c), in ps and in ps per token of total context: a decode step takes a + c * context_tokens."""
+
+    def decode_ps(self, sequences: int, context_tokens: int) -> int:
+        """One token for each of `sequences`, whose contexts sum to `context_tokens`."""
+
+    def mixed_ps(self, tokens: int, prompts: int, cached_tokens: int, sequences: int, context_tokens: int) -> int:
+        """A step that does both; `prefill_ps` when `sequences` is 0, `decode_ps` when `tokens` is 0."""
+
+    def measured(self, sequences: int, context_tokens: int) -> bool:
+        """Whether a decode step lies inside the range that was measured."""
+
+    def measured_prefill(self, tokens: int, prompts: int) -> bool:
+        """Whether a prefill step lies inside the range that was measured."""
+
+
+@attrs.frozen(slots=True, eq=False)
+class CalibratedCosts:
+    """Step times from a profile, by these rules.
+
+    *Prefill.* Two measured curves: one prompt, and several of 512 tokens. A batch of n prompts lies between them in
+    proportion to (n - 1) / (tokens / 512 - 1), at most 1, at each measured token count and at 512 n; linear between
+    those, and the running maximum, so never falling in tokens. Below the first knot the time stays (reading the
+    weights); past the last one, proportional to tokens plus the growth of attention. A pair of a token and one it
+    attends to costs what its operations do at the rate of the machine's best measured prefill; earlier context is
+    tokens * cached_tokens / prompts of them.
+
+    *Decode.* a(B) + c * C, a linear between the measured batch sizes and going on with the last slope.
+
+    *Mixed.* The prefill pays for reading the weights. The decodes add the larger of what they add to a decode step,
+    a(B) - a(1), and what B further tokens add to the prefill; and c * C. Never less than either part alone.
+    """
+
+    profile: StepProfile
+    _rows: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = attrs.field(factory=dict, init=False, repr=False)
+    _prefills: dict[tuple[int, int], int] = attrs.field(factory=dict, init=False, repr=False)
+    _decodes: dict[int, tuple[int, int]] = attrs.field(factory=dict, init=False, repr=False)
+
+    @property
+    def identified(self) -> bool:
+        return self.profile.decode.identified
+
+    def prefill_ps(self, tokens: int, prompts: int, cached_tokens: int = 0) -> int:
+        step_ps = self._prefills.get((tokens, prompts))
+        if step_ps is None:
+            if tokens < 1 or prompts < 1:
+                raise ValueError(f"a prefill of {tokens=} from {prompts=}")
+            if len(self._prefills) >= _CACHE_LIMIT:
+                self._prefills.clear()
+            step_ps = self._prefills[tokens, prompts] = self._prefill(tokens, prompts)
+        if not cached_tokens:
+            return step_ps
+        return step_ps + self.profile.prefill.cached_pair_ps * tokens * cached_tokens // prompts
+
+    def decode_coefficients(self, sequences: int) -> tuple[int, int]:
+        pair = self._decodes.get(sequences)
+        if pair is None:
+            if sequences < 1:
+                raise ValueError(f"a decode of {sequences=}")
+            if len(self._decodes) >= _CACHE_LIMIT:
+                self._decodes.clear()
+            decode = self.profile.decode
+            base_ps = _line(sequences, decode.sequences, decode.base_ps)
+            pair = self._decodes[sequences] = (base_ps, decode.context_ps_per_token)
+        return pair
+
+    def decode_ps(self, sequences: int, context_tokens: int) -> int:
+        base_ps, context_ps = self.decode_coefficients(sequences)
+        return base_ps + context_ps * context_tokens
+
+    def mixed_ps(self, tokens: int, prompts: int, cached_tokens: int, sequences: int, context_tokens: int) -> int:
+        if not tokens:
+            return self.decode_ps(sequences, context_tokens)
+        alone_ps = self.prefill_ps(tokens, prompts, cached_tokens)
+        if not sequences:
+            return alone_ps
+        base_ps, context_ps = self.decode_coefficients(sequences)
+        by_decode_ps = base_ps - self.decode_coefficients(1)[0]
+        by_tokens_ps = self.prefill_ps(tokens + sequences, prompts) - self.prefill_ps(tokens, prompts)
+        return max(alone_ps + max(by_decode_ps, by_tokens_ps), base_ps) + context_ps * context_tokens
+
+    def measured(self, sequences: int, context_tokens: int) -> bool:
+        """Batch size and total context each within what was measured; not each pair of them was."""
+        least, largest = self.profile.decode.context_range_tokens
+        return 1 <= sequences <= self.profile.decode.sequences[-1] and least <= context_tokens <= largest
+
+    def measured_prefill(self, tokens: int, prompts: int) -> bool:
+        """Tokens, and tokens a prompt, within the single-prompt curve; past its end, up to the end of the other curve,
+        only where that one weighs more (a mean prompt of at most twice its own)."""
+        curves = self.profile.prefill
+        least, most = curves.single_tokens[0], curves.single_tokens[-1]
+        if prompts < 1 or tokens < least * prompts or tokens > max(most, curves.even_tokens[-1]):
+            return False
+        return tokens <= most or tokens <= 2 * curves.even_prompt_tokens * prompts
+
+    def _prefill(self, tokens: int, prompts: int) -> int:
+        return _prefill_at(tokens, *self._row(prompts), self.profile.prefill.cached_pair_ps, prompts)
+
+    def _row(self, prompts: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Knots, and the time at each, for a batch of this many prompts."""
+        curves = self.profile.prefill
+        each = curves.even_prompt_tokens
+        # with more prompts than the widest measured batch, every knot is on the even curve already
+        prompts = min(prompts, max(1, curves.even_tokens[-1] // each))
+        row = self._rows.get(prompts)
+        if row is None:
+            # prompts * each: where this many prompts meet the even curve
+            knots = tuple(sorted({*curves.single_tokens, *curves.even_tokens, prompts * each}))
+            times = []
+            for tokens in knots:
+                step_ps = _prefill_at(tokens, curves.single_tokens, curves.single_ps, curves.cached_pair_ps, 1)
+                if tokens > each and prompts > 1:
+                    # more tokens on this curve are more prompts, not longer ones: no pairs to add
+                    even_ps = _prefill_at(tokens, curves.even_tokens, curves.even_ps, 0, 1)
+                    step_ps += (even_ps - step_ps) * min((prompts - 1) * each, tokens - each) // (tokens - each)
+                times.append(step_ps)
+            row = self._rows[prompts] = (knots, tuple(accumulate(times, max)))
+        return row
+
+
+@attrs.frozen(slots=True, eq=False)
+class SplitwiseSimCosts:
+    """splitwise-sim's step times, faults included, so that two simulators can be compared under one set of rules.
+
+    Both curves were taken over x = prompt size x batch size. A prefill looks its tokens up, whatever prompts they are
+    from and whatever they attend to; a decode looks up the *number of sequences* and ignores context; a mixed step is
+    1.1 x the prompt curve at its tokens plus one a decode. Linear between knots and beyond them, hence not monotone.
+    """
+
+    curves: SimCurves
+    identified: bool = False
+
+    def prefill_ps(self, tokens: int, prompts: int, cached_tokens: int = 0) -> int:  # noqa: ARG002 (it ignores them)
+        if tokens < 1 or prompts < 1:
+            raise ValueError(f"a prefill of {tokens=} from {prompts=}")
+        return max(1, _line(tokens, self.curves.tokens, self.curves.prompt_ps))
+
+    def decode_coefficients(self, sequences: int) -> tuple[int, int]:
+        if sequences < 1:
+            raise ValueError(f"a decode of {sequences=}")
+        return max(1, _line(sequences, self.curves.tokens, self.curves.token_ps)), 0
+
+    def decode_ps(self, sequences: int, context_tokens: int) -> int:  # noqa: ARG002 (it ignores context)
+        return self.decode_coefficients(sequences)[0]
+
+    def mixed_ps(self, tokens: int, prompts: int, cached_tokens: int, sequences: int, context_tokens: int) -> int:
+        if not tokens:
+            return self.decode_ps(sequences, context_tokens)
+        if not sequences:
+            return self.prefill_ps(tokens, prompts, cached_tokens)
+        return self.prefill_ps(tokens + sequences, prompts) * 11 // 10
+
+    def measured(self, sequences: int, context_tokens: int) -> bool:  # noqa: ARG002 (it ignores context)
+        """Whether the lookup falls between its knots: below 128 sequences it never does."""
+        return self.curves.tokens[0] <= sequences <= self.curves.tokens[-1]
+
+    def measured_prefill(self, tokens: int, prompts: int) -> bool:  # noqa: ARG002 (it ignores prompts)
+        """Whether the lookup falls between its knots."""
+        return self.curves.tokens[0] <= tokens <= self.curves.tokens[-1]
+
+
+def load_costs(
+    model: ModelProfile, hardware: HardwareProfile, tensor_parallel: int, kind: str = "calibrated"
+) -> CalibratedCosts | SplitwiseSimCosts:
+    """Step times of this model on this many GPUs of this machine; `kind` is one of `COST_KINDS`.
+
+    Profiles are found by the names inside `model` and `hardware`, so a user's own file with a shipped name keeps that
+    one's step times. Raises `Refusal` for an unknown kind and for a combination that no profile was made for.
+    """
+    if kind not in COST_KINDS:
+        raise Refusal(f"costs.model = {kind!r}", f"expected one of {', '.join(COST_KINDS)}{nearest(kind, COST_KINDS)}")
+    profile = load_steps(model.name, hardware.name, tensor_parallel)
+    return CalibratedCosts(profile) if kind == "calibrated" else SplitwiseSimCosts(profile.splitwise_sim)
+
+
+def alone_ps(costs: Costs, prompt_tokens: int, output_tokens: int) -> tuple[int, int, int]:
+    """(TTFT, mean gap between tokens, E2E) of a request with the machine to itself and no transfer, in picoseconds.
+
+    The prefill makes the first token; step k = 1 .. n - 1 attends to prompt_tokens + k. The mean gap is rounded down,
+    and 0 for a single token. Raises ValueError when either count is less than 1.
+    """
+    if output_tokens < 1:
+        raise ValueError(f"a request of {output_tokens=}")
+    ttft_ps = costs.prefill_ps(prompt_tokens, 1)
+    steps = output_tokens - 1
+    if not steps:
+        return ttft_ps, 0, ttft_ps
+    base_ps, context_ps = costs.decode_coefficients(1)
+    decode_ps = steps * base_ps + context_ps * (steps * prompt_tokens + steps * (steps + 1) // 2)
+    return ttft_ps, decode_ps // steps, ttft_ps + decode_ps
+
+
+def _line(x: int, knots: tuple[int, ...], times: tuple[int, ...]) -> int:
+    """Linear through the knots, and on with the first and the last slope; rounded down."""
+    right = min(max(bisect_right(knots, x), 1), len(knots) - 1)
+    left = right - 1
+    return times[left] + (times[right] - times[left]) * (x - knots[left]) // (knots[right] - knots[left])
+
+
+def _prefill_at(tokens: int, knots: tuple[int, ...], times: tuple[int, ...], pair_ps: int, prompts: int) -> int:
+    """Linear through the knots and constant before the first. Past the last, proportional to tokens, and the pairs that
+    the longer prompts have beyond that: T * T / 2n at T tokens of n prompts, less T * last / 2n."""
+    if tokens <= knots[0]:
+        return times[0]
+    last = knots[-1]
+    if tokens <= last:
+        return _line(tokens, knots, times)
+    return times[-1] * tokens // last + pair_ps * tokens * (tokens - last) // (2 * prompts)

@@ -1,0 +1,235 @@
+"""FakeLink: the data plane. One-sided puts between machines share network cards, and land whatever becomes of anyone.
+
+The rate of a transfer is the lesser of its sender's card over the sender's transfers and its receiver's card over the
+receiver's; only transfers that touch a machine whose count changed are recomputed. A put that follows a prefill cannot
+be ahead of the layers computed. Progress is exact: bytes times picoseconds, in integers. Who puts what where is
+decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, field, frozen
+
+from emu.control.commands import PostSignal, Put
+from emu.control.messages import Message
+from emu.fake.clock import PS_PER_S, HeapClock, HeapEntry
+from emu.fake.model import KvMemory
+from emu.fake.worker import FakeWorker, LayerTimes
+from emu.node.ports import Recorder
+from emu.record.entries import Landed
+
+Key = tuple[int, int]  # request and attempt
+
+
+@frozen
+class LinkRules:
+    """One cluster's data plane. Card rates are a machine's, all its cards together, in bytes a second."""
+
+    card_bytes_per_s: tuple[int, ...]  # by machine
+    signal_ps: tuple[int, ...]  # by sending machine: from the last byte to the signal's arrival
+    latency_ps: int
+    kv_bytes_per_token: int
+    layers: int
+    fair: bool = True  # transfers share cards; else each has them to itself
+
+
+@define(eq=False)
+class _Flow:
+    """One put under way. `sent` counts bytes times PS_PER_S as of `since_ps`."""
+
+    source: int
+    put: Put
+    total: int
+    layer_times: LayerTimes | None
+    since_ps: int
+    sent: int = 0
+    rate: int = 0
+    end: HeapEntry | None = None
+
+    def advance(self, now_ps: int) -> None:
+        """Bring `sent` up to now, at the rate held since the last time."""
+        self.sent = self._sent_by(now_ps)
+        self.since_ps = now_ps
+
+    def end_ps(self) -> int:
+        """When the last byte is sent, if the rate stays: the bytes left, and no layer before it is computed."""
+        times, left = self.layer_times, self.total - self.sent
+        end = self.since_ps + -(-left // self.rate)
+        if times is not None:
+            for layer in {min(self._computed(self.since_ps), times.layers - 1), times.layers - 1}:
+                ready = times.ready_ps(layer)
+                if ready > self.since_ps:
+                    end = max(end, ready + -(-(self.total - self._below(layer)) // self.rate))
+        return end
+
+    def _sent_by(self, now_ps: int) -> int:
+        times, since = self.layer_times, self.since_ps
+        sent = min(self.total, self.sent + self.rate * (now_ps - since))
+        if times is None:
+            return sent
+        done, before = self._computed(now_ps), self._computed(since)
+        # just before a layer is ready no more than the layers below it can have been sent; in between, the first and
+        # the last such moment bound all others, since layers come evenly
+        for layer in (before, done - 1):
+            if before <= layer < done:
+                sent = min(sent, self._below(layer) + self.rate * (now_ps - times.ready_ps(layer)))
+        return min(sent, self._below(done))
+
+    def _computed(self, now_ps: int) -> int:
+        """Layers that are computed by then."""
+        times = self.layer_times
+        assert times is not None
+        layers = max(0, (now_ps - times.started_ps) * times.layers // times.duration_ps)
+        while layers < times.layers and times.ready_ps(layers) <= now_ps:
+            layers += 1
+        return min(layers, times.layers)
+
+    def _below(self, layer: int) -> int:
+        """The bytes of the layers below `layer`."""
+        assert self.layer_times is not None
+        return self.total * layer // self.layer_times.layers
+
+
+@define(eq=False)
+class _Connection:
+    """What an attempt has posted: the puts in flight, and what waits behind them."""
+
+    flows: int = 0
+    landed_ps: int = 0
+    signal: PostSignal | None = None
+    watched: bool = False
+
+
+@define
+class FakeLink:
+    """All links of a cluster. `deliver(machine, message)` hands in signals; `drained(machine, key)` completions."""
+
+    clock: HeapClock
+    rules: LinkRules
+    workers: Sequence[FakeWorker]
+    recorder: Recorder
+    deliver: Callable[[int, Message], None]
+    drained: Callable[[int, Key], None]
+    _salt: int = field(init=False)
+    _out: list[dict[_Flow, None]] = field(init=False)
+    _in: list[dict[_Flow, None]] = field(init=False)
+    _connections: dict[tuple[int, Key], _Connection] = field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        machines = len(self.rules.card_bytes_per_s)
+        self._salt = self.clock.salt("link")
+        self._out = [{} for _ in range(machines)]
+        self._in = [{} for _ in range(machines)]
+
+    @property
+    def open(self) -> int:
+        """Attempts with anything posted that has not arrived."""
+        return len(self._connections)
+
+    def port(self, source: int) -> LinkPort:
+        """The KvLink of one machine."""
+        return LinkPort(self, source)
+
+    def put(self, source: int, put: Put) -> int:
+        now = self.clock.now_ps
+        first, last = put.layers
+        moved = put.prompt_tokens * self.rules.kv_bytes_per_token * (last - first + 1) // self.rules.layers
+        times = self.workers[source].layer_times() if put.follow else None
+        flow = _Flow(source, put, moved * PS_PER_S, times, now)
+        self._connection(source, put.request_id, put.attempt).flows += 1
+        self._out[source][flow] = None
+        self._in[put.target][flow] = None
+        self._share(source, put.target)
+        return moved
+
+    def signal(self, source: int, signal: PostSignal) -> None:
+        key = (signal.signal.request_id, signal.signal.attempt)
+        connection = self._connection(source, *key)
+        connection.signal = signal
+        self._settle(source, key, connection)
+
+    def watch(self, source: int, request_id: int, attempt: int) -> None:
+        connection = self._connection(source, request_id, attempt)
+        connection.watched = True
+        self._settle(source, (request_id, attempt), connection)
+
+    def _connection(self, source: int, request_id: int, attempt: int) -> _Connection:
+        return self._connections.setdefault((source, (request_id, attempt)), _Connection(landed_ps=self.clock.now_ps))
+
+    def _share(self, source: int, target: int) -> None:
+        """Rates anew for every flow that touches these two machines."""
+        touched = {**self._out[source], **self._in[source], **self._out[target], **self._in[target]}
+        cards, clock = self.rules.card_bytes_per_s, self.clock
+        for flow in touched:
+            sender, receiver = flow.source, flow.put.target
+            if self.rules.fair:
+                rate = min(cards[sender] // len(self._out[sender]), cards[receiver] // len(self._in[receiver]))
+            else:
+                rate = min(cards[sender], cards[receiver])
+            if rate == flow.rate:
+                continue
+            flow.advance(clock.now_ps)
+            flow.rate = rate
+            if flow.end is not None:
+                clock.cancel(flow.end)
+            at_ps = flow.end_ps() + self.rules.latency_ps
+            flow.end = clock.call_at(at_ps, self._salt, lambda flow=flow: self._land(flow))  # type: ignore[misc]
+
+    def _land(self, flow: _Flow) -> None:
+        put, now = flow.put, self.clock.now_ps
+        del self._out[flow.source][flow]
+        del self._in[put.target][flow]
+        first, last = put.layers
+        memory: KvMemory = self.workers[put.target].memory
+        whole = last - first + 1 == self.rules.layers
+        memory.copy_from(self.workers[flow.source].memory, put.source_blocks, put.target_blocks, whole)
+        self.recorder.write(
+            Landed(
+                now,
+                put.target,
+                put.request_id,
+                put.attempt,
+                put.target_loan,
+                first,
+                last,
+                len(put.target_blocks),
+                flow.total // PS_PER_S,
+            )
+        )
+        self._share(flow.source, put.target)
+        key = (put.request_id, put.attempt)
+        connection = self._connections[flow.source, key]
+        connection.flows -= 1
+        connection.landed_ps = now
+        self._settle(flow.source, key, connection)
+
+    def _settle(self, source: int, key: Key, connection: _Connection) -> None:
+        """Behind the last byte: the signal goes out, or the completion that somebody waits for."""
+        if connection.flows or not (connection.signal or connection.watched):
+            return
+        del self._connections[source, key]
+        posted, clock = connection.signal, self.clock
+        if posted is not None:
+            at_ps = clock.now_ps + self.rules.signal_ps[source]
+            clock.call_at(at_ps, self._salt, lambda: self.deliver(posted.target, posted.signal))
+        if connection.watched:
+            clock.call_at(clock.now_ps, self._salt, lambda: self.drained(source, key))
+
+
+@frozen
+class LinkPort:
+    """The KvLink of machine `source`."""
+
+    link: FakeLink
+    source: int
+
+    def put(self, put: Put) -> int:
+        return self.link.put(self.source, put)
+
+    def signal(self, signal: PostSignal) -> None:
+        self.link.signal(self.source, signal)
+
+    def watch(self, request_id: int, attempt: int) -> None:
+        self.link.watch(self.source, request_id, attempt)

@@ -1,0 +1,226 @@
+"""FakeWorker: a GPU worker that sleeps for as long as the cost model says.
+
+A decode batch in which nothing can change is one sleep however many tokens it makes: step k takes `first + k * growth`,
+so the end of any step is closed form. It stops at the first boundary at which a sequence is done or mail has come.
+Which batch runs is decided elsewhere; how long it takes, and when a sequence's last token comes, is decided here.
+"""
+
+from __future__ import annotations
+
+import heapq
+from math import isqrt
+
+from attrs import define, frozen
+
+from emu.control.batch import Batch, Kind, Slice
+from emu.fake.clock import HeapClock, HeapSignal
+from emu.fake.costs import Costs
+from emu.fake.model import FakeModel, KvMemory
+from emu.node.ports import Ran, Signal
+
+
+@frozen
+class LayerTimes:
+    """When the layers of a prefill step are computed: evenly over its time."""
+
+    started_ps: int
+    duration_ps: int
+    layers: int
+
+    def ready_ps(self, layer: int) -> int:
+        """When layer `layer`, counted from 0, is computed."""
+        return self.started_ps + self.duration_ps * (layer + 1) // self.layers
+
+
+@define(eq=False)
+class _Sequence:
+    """A sequence that decodes here: at worker step `base_step` it had `delivered` tokens."""
+
+    blocks: list[int]
+    loan: int
+    base_step: int
+    delivered: int
+    fingerprint: int
+    last_step: int
+
+
+@define
+class _Leap:
+    """A run of steps under way: the first takes `first_ps`, each further one `growth_ps` more."""
+
+    started_ps: int
+    first_ps: int
+    growth_ps: int
+    limit: int
+
+    def end_ps(self, steps: int) -> int:
+        """When step number `steps` ends, counted from 1."""
+        return self.started_ps + steps * self.first_ps + self.growth_ps * (steps * (steps - 1) // 2)
+
+    def steps_until(self, at_ps: int) -> int:
+        """The least number of steps that end at or after `at_ps`; 0 at the start."""
+        elapsed = at_ps - self.started_ps
+        if elapsed <= 0:
+            return 0
+        if not self.growth_ps:
+            return -(-elapsed // self.first_ps)
+        slope = 2 * self.first_ps - self.growth_ps
+        steps = (isqrt(slope * slope + 8 * self.growth_ps * elapsed) - slope) // (2 * self.growth_ps)
+        while self.end_ps(steps) < at_ps:
+            steps += 1
+        return steps
+
+    def boundary(self, now_ps: int) -> int:
+        """The first boundary between steps that is not before `now_ps`."""
+        return self.end_ps(min(max(1, self.steps_until(now_ps)), self.limit))
+
+
+class FakeWorker:
+    """The worker of one machine, of a model with `layers` layers."""
+
+    def __init__(
+        self, clock: HeapClock, costs: Costs, model: FakeModel, memory: KvMemory, layers: int, layer_sync_ps: int
+    ) -> None:
+        self._clock, self._costs, self._model = clock, costs, model
+        self.memory = memory
+        self._layers, self._layer_sync_ps = layers, layer_sync_ps
+        self._block_tokens = 16
+        self._sequences: dict[int, _Sequence] = {}
+        self._steps = 0  # decode steps so far
+        self._lasts: list[tuple[int, int]] = []  # (worker step of the last token, request)
+        self._leap: _Leap | None = None
+        self._layer_times: LayerTimes | None = None
+
+    def steps_done(self, now: int) -> int:
+        """Steps of the running batch that ended before `now`."""
+        leap = self._leap
+        return 0 if leap is None else min(max(0, leap.steps_until(now) - 1), leap.limit)
+
+    def layer_times(self) -> LayerTimes | None:
+        """Of the prefill under way, if one is."""
+        return self._layer_times
+
+    async def run(self, batch: Batch, mail: Signal) -> Ran:
+        assert isinstance(mail, HeapSignal)
+        self._change(batch)
+        clock = self._clock
+        costs = self._costs
+        context_cost_ps = unit = 0
+        if batch.prefills:
+            tokens, prompts = batch.prompt_tokens, len(batch.prefills)
+            cached = sum(piece.first for piece in batch.prefills)
+            duration = costs.mixed_ps(tokens, prompts, cached, batch.sequences, batch.context_tokens)
+            if batch.layer_wise:
+                duration += self._layers * self._layer_sync_ps
+            leap = _Leap(clock.now_ps, duration, 0, 1)
+            self._layer_times = LayerTimes(clock.now_ps, duration, self._layers)
+            if batch.sequences:
+                context_cost_ps = costs.decode_coefficients(batch.sequences)[1] * batch.context_tokens
+        else:
+            base, unit = costs.decode_coefficients(batch.sequences)
+            context_cost_ps = unit * batch.context_tokens
+            limit = min(batch.max_steps, self._steps_to_last())
+            leap = _Leap(clock.now_ps, base + context_cost_ps, unit * batch.sequences, limit)
+        self._leap = leap
+        await mail.wait(leap.end_ps(leap.limit), leap.boundary)
+        steps = leap.steps_until(clock.now_ps)
+        self._leap = self._layer_times = None
+        if batch.sequences:
+            self._steps += steps
+        return Ran(
+            steps=steps,
+            stopped=self._stopped(batch),
+            first_step_ps=leap.first_ps,
+            growth_ps=leap.growth_ps,
+            context_ps=steps * context_cost_ps + leap.growth_ps * (steps * (steps - 1) // 2),
+            unmeasured_steps=self._unmeasured(batch, steps),
+        )
+
+    def _change(self, batch: Batch) -> None:
+        for request_id, block in batch.grown:
+            sequence = self._sequences.get(request_id)
+            if sequence is not None:  # it may have left before its last blocks were named
+                self.memory.write((block,), self._model.content(request_id), len(sequence.blocks))
+                sequence.blocks.append(block)
+        for request_id in batch.left:
+            self._leave(request_id)
+        for piece in batch.joined:
+            self._join(piece)
+
+    def _join(self, piece: Slice) -> None:
+        content = self._model.content(piece.request_id)
+        cached = -(-piece.first // self._block_tokens)
+        delivered = piece.first + 1 - self._model.prompt_tokens[piece.request_id]
+        last_step = self._steps + self._model.output_tokens[piece.request_id] - delivered
+        self._sequences[piece.request_id] = _Sequence(
+            list(piece.blocks),
+            piece.loan,
+            self._steps,
+            delivered,
+            self.memory.read(piece.blocks[:cached], content),
+            last_step,
+        )
+        self.memory.write(piece.blocks[cached:], content, cached)
+        heapq.heappush(self._lasts, (last_step, piece.request_id))
+
+    def _leave(self, request_id: int) -> None:
+        """The tokens that a sequence has had since it joined, if `_stopped` has not said them already."""
+        sequence = self._sequences.pop(request_id, None)
+        if sequence is not None:
+            self._say(request_id, sequence)
+
+    def _say(self, request_id: int, sequence: _Sequence) -> None:
+        made = self._steps - sequence.base_step
+        if made:
+            fingerprint = sequence.fingerprint
+            content = self._model.content(request_id)
+            if fingerprint == content:  # still what it was when it joined?
+                fingerprint = self.memory.read(sequence.blocks, content)
+            self._model.say(request_id, fingerprint, sequence.delivered + 1, sequence.delivered + made)
+
+    def _steps_to_last(self) -> int:
+        lasts = self._lasts
+        while True:
+            step, request_id = lasts[0]
+            sequence = self._sequences.get(request_id)
+            if sequence is not None and sequence.last_step == step:
+                return step - self._steps
+            heapq.heappop(lasts)
+
+    def _stopped(self, batch: Batch) -> tuple[int, ...]:
+        """The requests whose last token came in the step that has just ended."""
+        stopped = []
+        lasts = self._lasts
+        while lasts and lasts[0][0] <= self._steps:
+            step, request_id = heapq.heappop(lasts)
+            sequence = self._sequences.get(request_id)
+            if sequence is not None and sequence.last_step == step:
+                self._leave(request_id)
+                stopped.append(request_id)
+        for piece in batch.prefills:
+            content, request_id = self._model.content(piece.request_id), piece.request_id
+            self.memory.write(piece.blocks, content)
+            before = 0 if piece.kind is Kind.PREFILL else piece.count - self._model.prompt_tokens[request_id]
+            self._model.say(request_id, content, before + 1, before + 1)
+            if before + 1 >= self._model.output_tokens[request_id]:
+                stopped.append(request_id)
+        return tuple(stopped)
+
+    def _unmeasured(self, batch: Batch, steps: int) -> int:
+        """How many of the steps lie outside what the costs were measured on."""
+        if batch.prefills:
+            return int(not self._costs.measured_prefill(batch.prompt_tokens, len(batch.prefills)))
+        measured, size = self._costs.measured, batch.sequences
+        first, last = measured(size, batch.context_tokens), measured(size, batch.context_tokens + size * (steps - 1))
+        if first and last:
+            return 0
+        if steps == 1 or not (first or last):
+            return steps
+        inside, outside = (0, steps - 1) if first else (steps - 1, 0)
+        while abs(outside - inside) > 1:  # the range has one end between them
+            middle = (inside + outside) // 2
+            if measured(size, batch.context_tokens + size * middle):
+                inside = middle
+            else:
+                outside = middle
+        return steps - outside if first else outside + 1

@@ -1,0 +1,268 @@
+"""MachineNode: the shell around one machine's core, with its engine loop and its transfer loop.
+
+The engine loop drains its mail at step boundaries, asks the core for the next batch and has the worker run it; the
+transfer loop takes what must not wait for a boundary. Both only carry out what the core commands, and write down what
+happened. Steps of an unchanged batch are written as one entry, however often the worker was interrupted between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from attrs import define, frozen
+
+from emu.control import commands as c
+from emu.control import machine as m
+from emu.control.batch import Batch, StepResult
+from emu.control.messages import Assign, Grant, Heartbeat, LoadReport, Message, Reserve
+from emu.node.codes import REASONS
+from emu.node.mailbox import Mailbox
+from emu.node.ports import Client, Clock, KvLink, Ran, Recorder, Reports, Wire, Worker
+from emu.record import entries as e
+
+AT_ONCE: Final = (Grant, Heartbeat)  # these do not wait for a step boundary, and never touch the pool of blocks
+
+
+@frozen
+class MachinePorts:
+    """The world around one machine."""
+
+    clock: Clock
+    worker: Worker
+    link: KvLink
+    wire: Wire
+    client: Client
+    recorder: Recorder
+    reports: Reports
+
+
+@define
+class _OpenRun:
+    """Steps of one batch that are done and not written yet."""
+
+    started_ps: int
+    sequences: int
+    prompt_tokens: int
+    steps: int = 0
+    first_step_ps: int = 0
+    growth_ps: int = 0
+    context_ps: int = 0
+    unmeasured_steps: int = 0
+
+    def add(self, ran: Ran) -> None:
+        if not self.steps:
+            self.first_step_ps, self.growth_ps = ran.first_step_ps, ran.growth_ps
+        self.steps += ran.steps
+        self.context_ps += ran.context_ps
+        self.unmeasured_steps += ran.unmeasured_steps
+
+
+class MachineNode:
+    """One machine of the cluster; `heartbeat_ps` is the period of heartbeats and of the lease sweep."""
+
+    def __init__(self, name: str, core: m.Machine, ports: MachinePorts, heartbeat_ps: int) -> None:
+        self.name = name
+        self.core = core
+        self._index = core.rules.index
+        self._clock, self._worker, self._ports = ports.clock, ports.worker, ports
+        self._record = ports.recorder.write
+        self._heartbeat_ps = heartbeat_ps
+        self.inbox: Mailbox[m.Event] = Mailbox(f"{name}/engine", ports.clock.signal(f"{name}/engine"))
+        self.transfers: Mailbox[m.Event] = Mailbox(f"{name}/transfers", ports.clock.signal(f"{name}/transfers"))
+        self._run: _OpenRun | None = None
+        self._ticking = False
+        self._grown = 0
+        self._carry: dict[type, Callable[[Any], None]] = {
+            c.Send: lambda send: ports.wire.send(send.machine, send.message),
+            c.Report: lambda report: ports.wire.report(report.message),
+            c.Lend: self._lend,
+            c.Put: self._put,
+            c.PostSignal: ports.link.signal,
+            c.WatchDrain: lambda watch: ports.link.watch(watch.request_id, watch.attempt),
+            c.Commit: self._commit,
+            c.Release: self._release,
+            c.Preempt: self._preempt,
+            c.End: lambda end: ports.client.ended(self._index, end),
+        }
+        ports.reports.register(self._index, self.load_report)
+
+    def deliver(self, message: Message | m.Drained) -> None:
+        """What the network hands in."""
+        box = self.transfers if isinstance(message, AT_ONCE) else self.inbox
+        box.post(message)  # type: ignore[arg-type]  # the router's own kinds never come here
+
+    def load_report(self, at_ps: int) -> LoadReport:
+        return self.core.load_report(at_ps, self._worker.steps_done(at_ps))
+
+    async def run_engine(self) -> None:
+        """The engine loop; ends only when cancelled."""
+        clock, reports = self._clock, self._ports.reports
+        while True:
+            for message in self.inbox.drain():
+                self._feed(message)
+            plan = self.core.next_batch(clock.now())
+            batch = plan.batch
+            if batch is None or batch.changed:
+                self._close_run()
+            self._carry_out(plan.before)
+            if not self._ticking and self.core.has_transfers:
+                self.transfers.signal.set()
+            if batch is None:
+                await self.inbox.signal.wait()
+                reports.changing(self._index)
+                continue
+            if batch.changed:
+                self._open_run(batch)
+                self._carry_out(plan.after)
+            ran = await self._worker.run(batch, self.inbox.signal)
+            reports.changing(self._index)
+            assert self._run is not None
+            self._run.add(ran)
+            commands = self.core.handle(StepResult(ran.steps, ran.stopped), clock.now())
+            if commands or batch.prefills:
+                self._close_run()
+            self._carry_out(commands)
+
+    async def run_transfers(self) -> None:
+        """The transfer loop; ends only when cancelled."""
+        clock = self._clock
+        tick_ps = 0
+        while True:
+            if not self.core.has_transfers:
+                self._ticking = False
+            elif not self._ticking:
+                self._ticking = True
+                tick_ps = clock.now() + self._heartbeat_ps
+            await self.transfers.signal.wait(tick_ps if self._ticking else None)
+            for message in self.transfers.drain():
+                self._feed(message)
+            if self._ticking and clock.now() >= tick_ps:
+                tick_ps += self._heartbeat_ps
+                free = self.core.pool.free_blocks
+                self._feed(m.Tick())
+                if self.core.pool.free_blocks != free:
+                    self.inbox.signal.set()
+
+    def _feed(self, event: m.Event) -> None:
+        now = self._clock.now()
+        if isinstance(event, Grant):
+            self._record(e.Granted(now, self._index, event.request_id, event.attempt, event.sent_ps))
+        elif isinstance(event, Assign):
+            self._record(e.Queued(now, self._index, event.request.request_id, event.attempt, event.sent_ps))
+        commands = self.core.handle(event, now)
+        if isinstance(event, Reserve):
+            self._note_reservation(event, commands, now)
+        self._carry_out(commands)
+
+    def _carry_out(self, commands: tuple[c.Command, ...]) -> None:
+        for command in commands:
+            self._carry[type(command)](command)
+
+    def _open_run(self, batch: Batch) -> None:
+        now, pool = self._clock.now(), self.core.pool
+        prefills = tuple(
+            e.PrefillSlice(p.request_id, p.attempt, p.first, p.count, p.kind.value, p.loan, len(p.blocks))
+            for p in batch.prefills
+        )
+        joined = tuple(piece.request_id for piece in batch.joined)
+        self._run = _OpenRun(now, batch.sequences, batch.prompt_tokens)
+        self._record(
+            e.StepStarted(
+                now,
+                self._index,
+                prefills,
+                joined,
+                batch.left,
+                batch.sequences,
+                batch.context_tokens,
+                int(batch.layer_wise),
+                self._take_grown(),
+                pool.free_blocks,
+            )
+        )
+
+    def _close_run(self) -> None:
+        run, self._run = self._run, None
+        if run is None or not run.steps:
+            return
+        self._record(
+            e.StepFinished(
+                self._clock.now(),
+                self._index,
+                run.started_ps,
+                run.steps,
+                run.sequences,
+                run.prompt_tokens,
+                run.first_step_ps,
+                run.growth_ps,
+                run.context_ps,
+                run.unmeasured_steps,
+                self._take_grown(),
+            )
+        )
+
+    def _take_grown(self) -> int:
+        grown = self.core.pool.grown - self._grown
+        self._grown += grown
+        return grown
+
+    def _note_reservation(self, reserve: Reserve, commands: tuple[c.Command, ...], now: int) -> None:
+        request = reserve.request
+        granted = (command.message.request_id for command in commands if isinstance(command, c.Lend))
+        if request.request_id in granted:
+            return
+        blocks = self.core.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens)
+        self._record(e.ReserveQueued(now, self._index, request.request_id, reserve.attempt, blocks, reserve.sent_ps))
+
+    def _lend(self, lend: c.Lend) -> None:
+        grant = lend.message
+        self._record(
+            e.Reserved(
+                self._clock.now(),
+                self._index,
+                grant.request_id,
+                grant.attempt,
+                grant.loan,
+                lend.blocks,
+                lend.reserve_sent_ps,
+            )
+        )
+        self._ports.wire.send(lend.machine, grant)
+
+    def _put(self, put: c.Put) -> None:
+        first, last = put.layers
+        moved = self._ports.link.put(put)
+        now = self._clock.now()
+        self._record(
+            e.TransferStarted(
+                now, self._index, put.target, put.request_id, put.attempt, first, last, moved, int(put.follow)
+            )
+        )
+
+    def _commit(self, commit: c.Commit) -> None:
+        message = commit.message
+        layers = sum(last - first + 1 for first, last in commit.layers)
+        now = self._clock.now()
+        self._record(
+            e.Committed(now, self._index, message.request_id, message.attempt, layers, commit.loan, commit.blocks)
+        )
+        self._ports.wire.send(commit.machine, message)
+
+    def _release(self, release: c.Release) -> None:
+        self._record(
+            e.Released(
+                self._clock.now(),
+                self._index,
+                release.request_id,
+                release.attempt,
+                release.loan,
+                release.blocks,
+                REASONS[release.reason],
+                release.sent_ps,
+            )
+        )
+
+    def _preempt(self, p: c.Preempt) -> None:
+        now = self._clock.now()
+        self._record(e.Preempted(now, self._index, p.request_id, p.attempt, p.delivered, p.loan, p.blocks))

@@ -1,0 +1,59 @@
+"""RouterNode: the shell around the router's core. It reads its mail and the load reports, and carries out commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from emu.control import commands as c
+from emu.control.router import Event, Router
+from emu.node.codes import POOLS
+from emu.node.mailbox import Mailbox
+from emu.node.ports import Client, Clock, Recorder, Reports, Wire
+from emu.record import entries as e
+
+
+class RouterNode:
+    """The router of the cluster."""
+
+    def __init__(
+        self, core: Router, clock: Clock, wire: Wire, client: Client, recorder: Recorder, reports: Reports
+    ) -> None:
+        self.core = core
+        self._clock, self._wire, self._reports = clock, wire, reports
+        self._record = recorder.write
+        self.inbox: Mailbox[Event] = Mailbox("router", clock.signal("router"))
+        self._carry: dict[type, Callable[[Any], None]] = {
+            c.Send: lambda send: wire.send(send.machine, send.message),
+            c.Reject: client.rejected,
+            c.Place: self._placed,
+            c.MoveMachine: self._moved,
+        }
+
+    async def run(self) -> None:
+        """The router's loop; ends only when cancelled."""
+        handle, clock, carry = self.core.handle, self._clock, self._carry
+        while True:
+            await self.inbox.signal.wait()
+            now = clock.now()
+            for events in (self._reports.collect(), self.inbox.drain()):
+                for event in events:
+                    for command in handle(event, now):
+                        carry[type(command)](command)
+
+    def _placed(self, place: c.Place) -> None:
+        self._record(
+            e.Assigned(
+                self._clock.now(),
+                place.request_id,
+                place.attempt,
+                place.prefill_machine,
+                place.decode_machine,
+                place.step,
+                place.believed_prompt_tokens,
+                place.believed_free_blocks,
+            )
+        )
+
+    def _moved(self, move: c.MoveMachine) -> None:
+        self._record(e.MachineMoved(self._clock.now(), move.machine, POOLS[move.pool], POOLS[move.home]))

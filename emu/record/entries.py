@@ -1,0 +1,359 @@
+"""The entries of a record: everything worth seeing, each a frozen tuple of integers.
+
+An entry is one canonical JSON line. Times are picoseconds of virtual time, machines and requests their indices; the
+codes of `Reason`, `Status` and `PoolCode` stand for words, so that no name reaches the digest. What an entry means for
+a latency or a law is computed elsewhere, by folds.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+
+class Status(enum.IntEnum):
+    """How a request ended."""
+
+    COMPLETED = 0
+    REJECTED = 1
+    FAILED = 2
+    CANCELLED = 3
+
+
+class Reason(enum.IntEnum):
+    """Why a request was refused or failed, or why a transfer's blocks went back."""
+
+    NONE = 0
+    PROMPT_TOO_LONG = 1
+    QUEUE_FULL = 2
+    NO_MACHINE = 3
+    KV_CAPACITY = 4
+    LEASE_EXPIRED = 5
+    ACKNOWLEDGED = 6
+    ABANDONED = 7
+    EXPIRED = 8
+
+
+class PoolCode(enum.IntEnum):
+    """Which phases a machine serves."""
+
+    PREFILL = 0
+    DECODE = 1
+    MIXED = 2
+
+
+class SliceKind(enum.IntEnum):
+    """What a prefill slice computes."""
+
+    PREFILL = 0
+    RECOMPUTE = 1
+
+
+class Arrived(NamedTuple):
+    """A request reached the router."""
+
+    at_ps: int
+    request: int
+    prompt_tokens: int
+    max_tokens: int
+
+
+class Assigned(NamedTuple):
+    """The router chose an attempt's machines, by placement step `step`, believing this of their loads."""
+
+    at_ps: int
+    request: int
+    attempt: int
+    prefill_machine: int
+    decode_machine: int
+    step: int
+    believed_prompt_tokens: int
+    believed_free_blocks: int
+
+
+class MachineMoved(NamedTuple):
+    """A machine serves `pool` from now on; `home` is its home pool (both PoolCode)."""
+
+    at_ps: int
+    machine: int
+    pool: int
+    home: int
+
+
+class Queued(NamedTuple):
+    """The prefill machine has the assignment, sent at `sent_ps`."""
+
+    at_ps: int
+    machine: int
+    request: int
+    attempt: int
+    sent_ps: int
+
+
+class ReserveQueued(NamedTuple):
+    """The decode machine has the reservation and no blocks for it yet."""
+
+    at_ps: int
+    machine: int
+    request: int
+    attempt: int
+    blocks: int
+    sent_ps: int
+
+
+class Reserved(NamedTuple):
+    """The decode machine lent blocks to a reservation that was sent at `sent_ps`, and granted them."""
+
+    at_ps: int
+    machine: int
+    request: int
+    attempt: int
+    loan: int
+    blocks: int
+    sent_ps: int
+
+
+class Granted(NamedTuple):
+    """The prefill machine has the grant."""
+
+    at_ps: int
+    machine: int
+    request: int
+    attempt: int
+    sent_ps: int
+
+
+class PrefillSlice(NamedTuple):
+    """Part of a StepStarted: positions `first` to `first + tokens - 1`, in `blocks` blocks lent under `loan`."""
+
+    request: int
+    attempt: int
+    first: int
+    tokens: int
+    kind: int  # SliceKind
+    loan: int
+    blocks: int
+
+
+class StepStarted(NamedTuple):
+    """A batch whose members differ from the machine's last one runs from now on.
+
+    `joined` are requests that decode from now on, `left` those that decoded in the last batch and do not in this one.
+    """
+
+    at_ps: int
+    machine: int
+    prefills: tuple[PrefillSlice, ...]
+    joined: tuple[int, ...]
+    left: tuple[int, ...]
+    sequences: int
+    context_tokens: int
+    layer_wise: int
+    grown_blocks: int  # lent to decoding sequences since the machine's last StepStarted or StepFinished
+    free_blocks: int
+
+
+class StepFinished(NamedTuple):
+    """`steps` steps of one batch, the last one ending now; each took `growth_ps` longer than the one before.
+
+    `context_ps` of their time rests on the cost of context, and `unmeasured_steps` lie outside what was measured.
+    """
+
+    at_ps: int
+    machine: int
+    started_ps: int
+    steps: int
+    sequences: int
+    prompt_tokens: int
+    first_step_ps: int
+    growth_ps: int
+    context_ps: int
+    unmeasured_steps: int
+    grown_blocks: int  # as in StepStarted
+
+
+class TransferStarted(NamedTuple):
+    """The prefill machine posted puts of these layers; with `follows`, each goes when it is computed."""
+
+    at_ps: int
+    source: int
+    target: int
+    request: int
+    attempt: int
+    first_layer: int
+    last_layer: int
+    bytes: int
+    follows: int
+
+
+class Landed(NamedTuple):
+    """Posted puts have landed in the target's memory, in `blocks` blocks of `loan`."""
+
+    at_ps: int
+    target: int
+    request: int
+    attempt: int
+    loan: int
+    first_layer: int
+    last_layer: int
+    blocks: int
+    bytes: int
+
+
+class Committed(NamedTuple):
+    """The decode machine has the whole cache of an attempt and may use it."""
+
+    at_ps: int
+    machine: int
+    request: int
+    attempt: int
+    layers: int
+    loan: int
+    blocks: int
+
+
+class Released(NamedTuple):
+    """An end of a transfer gave its blocks back; `sent_ps` of the message that allowed it, -1 without one."""
+
+    at_ps: int
+    machine: int
+    request: int
+    attempt: int
+    loan: int
+    blocks: int
+    reason: int
+    sent_ps: int
+
+
+class Preempted(NamedTuple):
+    """A decoding sequence gave its blocks back; its delivered tokens stay delivered."""
+
+    at_ps: int
+    machine: int
+    request: int
+    attempt: int
+    delivered: int
+    loan: int
+    blocks: int
+
+
+class RequestEnded(NamedTuple):
+    """The client knows that its request is over; `blocks` went back from `loan` (0 where a transfer still has them).
+
+    The alone_* are what the same request takes alone on a calibrated DGX-A100, 0 where it did not complete.
+    """
+
+    at_ps: int
+    machine: int  # -1: the router refused it
+    request: int
+    attempt: int
+    status: int
+    reason: int
+    output_tokens: int
+    output_digest: int
+    loan: int
+    blocks: int
+    alone_ttft_ps: int
+    alone_tbt_ps: int
+    alone_e2e_ps: int
+
+
+class MachineClosed(NamedTuple):
+    """What a machine still has at the end of the run; a quiescent one has all of its blocks and nothing else."""
+
+    at_ps: int
+    machine: int
+    kv_blocks: int
+    free_blocks: int
+    loans: int
+    pinned_loans: int
+    queued: int
+    decoding: int
+    outgoing: int
+    incoming: int
+
+
+class BeliefClosed(NamedTuple):
+    """What the router believes of a machine at the end of the run, after its last report."""
+
+    at_ps: int
+    machine: int
+    pending_tokens: int
+    sequences: int
+    free_blocks: int
+    pool: int
+    home: int
+
+
+class RunEnded(NamedTuple):
+    """Nothing is left to happen. `open_requests` of the router, `transfers` under way on the links."""
+
+    at_ps: int
+    open_requests: int
+    transfers: int
+
+
+Entry = (
+    Arrived
+    | Assigned
+    | MachineMoved
+    | Queued
+    | ReserveQueued
+    | Reserved
+    | Granted
+    | StepStarted
+    | StepFinished
+    | TransferStarted
+    | Landed
+    | Committed
+    | Released
+    | Preempted
+    | RequestEnded
+    | MachineClosed
+    | BeliefClosed
+    | RunEnded
+)
+
+KINDS: Final[tuple[type[Entry], ...]] = Entry.__args__
+
+
+def _template(kind: type[Entry]) -> str:
+    fields = ",".join(f'"{name}":%s' for name in kind._fields)
+    return f'{{"entry":"{kind.__name__}",{fields}}}\n'
+
+
+_nested = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _encode_step_started(entry: StepStarted, template: str = _template(StepStarted)) -> str:
+    at_ps, machine, prefills, joined, left, *rest = entry
+    return template % (at_ps, machine, _nested(prefills), _nested(joined), _nested(left), *rest)
+
+
+ENCODERS: Final[dict[type, Callable[[Any], str]]] = {
+    **{kind: _template(kind).__mod__ for kind in KINDS},
+    StepStarted: _encode_step_started,
+}
+
+
+def encode(entry: Entry) -> str:
+    """The canonical line of an entry, newline included."""
+    return ENCODERS[type(entry)](entry)
+
+
+_BY_NAME: Final[dict[str, type[Entry]]] = {kind.__name__: kind for kind in KINDS}
+
+
+def decode(line: str) -> Entry:
+    """The entry of a canonical line. Raises ValueError."""
+    values = json.loads(line)
+    try:
+        kind = _BY_NAME[values.pop("entry")]
+        if kind is StepStarted:
+            values["prefills"] = tuple(PrefillSlice(*piece) for piece in values["prefills"])
+            values["joined"], values["left"] = tuple(values["joined"]), tuple(values["left"])
+        return kind(**values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not an entry of a record: {line[:80]!r}") from error

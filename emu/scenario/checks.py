@@ -1,0 +1,139 @@
+"""The rules that span several keys of a scenario, or that look at the world outside: one function a rule.
+
+What one value may be stands in `emu.scenario.ranges`; what the profiles decide (memory, tensor parallelism, shipped
+costs) in `emu.scenario.profiles`. A rule refuses or says nothing; none changes the scenario.
+"""
+
+import os
+import re
+from typing import Any
+
+from emu.scenario.origin import Origin, nearest, shown
+from emu.scenario.overrides import LIMIT_KEYS, SYNTHETIC_KEYS, TRACE_KEYS
+from emu.scenario.ranges import MOST_MACHINES, MOST_REQUESTS
+from emu.scenario.schema import Fault, Scenario, machine_names
+
+POLICIES = ("splitwise", "token-jsq", "jsq", "round-robin", "random")
+
+_PLUGIN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def check(scenario: Scenario, document: dict[str, Any], origin: Origin) -> None:
+    """Refuse the first rule broken. The document says which keys were given, where a default would hide it."""
+    _check_pools(scenario, origin)
+    _check_policy(scenario, origin)
+    _check_scheduler(scenario, origin)
+    _check_transfer(scenario, origin)
+    _check_workload(scenario, document["workload"], origin)
+    _check_slo(scenario, document["slo"], origin)
+    for index, fault in enumerate(scenario.faults):
+        _check_fault(fault, index, machine_names(scenario), origin)
+    _check_not_yet_available(scenario, origin)
+
+
+def _check_pools(scenario: Scenario, origin: Origin) -> None:
+    key = ("machines",)
+    pools = {group.pool for group in scenario.machines}
+    for phase in ("prefill", "decode"):
+        if not pools & {phase, "mixed"}:
+            got = shown(", ".join(sorted(pools))) if pools else "no machines"
+            raise origin.refusal(key, f'expected a machine that can {phase} (pool "{phase}" or "mixed"), got {got}')
+    total = sum(group.count for group in scenario.machines)
+    if total > MOST_MACHINES:
+        raise origin.refusal(key, f"expected at most {MOST_MACHINES} machines together, got {total}")
+
+
+def _check_policy(scenario: Scenario, origin: Origin) -> None:
+    key, policy = ("router", "policy"), scenario.router.policy
+    if policy in POLICIES:
+        return
+    if _PLUGIN.fullmatch(policy):
+        expected = f"expected one of {', '.join(POLICIES)}; policies of your own come with a later version"
+        raise origin.refusal(key, f"{expected}, got {shown(policy)}")
+    likely = nearest(policy, POLICIES)
+    raise origin.refusal(key, f"expected a known policy (the nearest is {likely}), got {shown(policy)}")
+
+
+def _check_scheduler(scenario: Scenario, origin: Origin) -> None:
+    if scenario.scheduler.preempted == "keep" and scenario.scheduler.reserve != "max_tokens":
+        expected = 'expected "recompute" unless scheduler.reserve is "max_tokens"; got "keep"'
+        raise origin.refusal(("scheduler", "preempted"), expected)
+
+
+def _check_transfer(scenario: Scenario, origin: Origin) -> None:
+    transfer = scenario.transfer
+    if transfer.heartbeat_s >= transfer.lease_s:
+        expected = f"expected less than transfer.lease_s = {transfer.lease_s}, got {transfer.heartbeat_s}"
+        raise origin.refusal(("transfer", "heartbeat_s"), expected)
+    if transfer.direction == "get":
+        expected = 'expected "put": "get" comes with a later version'
+        raise origin.refusal(("transfer", "direction"), expected)
+
+
+def _check_workload(scenario: Scenario, given: dict[str, Any], origin: Origin) -> None:
+    workload, key = scenario.workload, ("workload",)
+    if (workload.trace is None) == (workload.synthetic is None):
+        got = "neither" if workload.trace is None else "both"
+        raise origin.refusal(key, f"expected either trace or synthetic, got {got}")
+    source = "synthetic" if workload.trace is None else "trace"
+    for name in TRACE_KEYS if workload.trace is None else SYNTHETIC_KEYS:
+        if name in given:
+            raise origin.refusal((*key, name), f"expected nothing beside workload.{source}, got {shown(given[name])}")
+    if workload.trace is not None and not os.path.isfile(workload.trace):
+        raise origin.refusal((*key, "trace"), f"expected a file, got {workload.trace}, where there is none")
+    if workload.synthetic is not None:
+        _check_synthetic(scenario, origin)
+
+
+def _check_synthetic(scenario: Scenario, origin: Origin) -> None:
+    workload, key = scenario.workload, ("workload",)
+    for name in ("rate_rps", "duration_s"):
+        if getattr(workload, name) is None:
+            raise origin.refusal((*key, name), "expected a number beside workload.synthetic, got nothing")
+    if workload.burstiness != 1.0 and workload.arrivals != "gamma":
+        expected = f'expected 1.0 unless workload.arrivals is "gamma"; got {workload.burstiness}'
+        raise origin.refusal((*key, "burstiness"), expected)
+    requests = (workload.rate_rps or 0.0) * (workload.duration_s or 0.0)
+    if requests > MOST_REQUESTS and (workload.limit or MOST_REQUESTS + 1) > MOST_REQUESTS:
+        expected = f"expected rate_rps times duration_s of at most {MOST_REQUESTS} requests, got {requests:g}"
+        raise origin.refusal((*key, "rate_rps"), expected)
+
+
+def _check_slo(scenario: Scenario, given: dict[str, Any], origin: Origin) -> None:
+    if scenario.slo.preset is not None and scenario.slo.limits():
+        name = next(name for name in LIMIT_KEYS if name in given)
+        raise origin.refusal(("slo", name), f"expected nothing beside slo.preset, got {shown(given[name])}")
+
+
+def _check_fault(fault: Fault, index: int, names: tuple[str, ...], origin: Origin) -> None:
+    key = ("faults", index)
+    on_link = fault.kind.startswith("link_")
+    if fault.machines is not None and not on_link:
+        raise origin.refusal((*key, "machines"), f'expected machine, since "{fault.kind}" strikes one machine')
+    if (fault.machine is None) == (fault.machines is None):
+        got = "neither" if fault.machine is None else "both"
+        wanted = "either machine or machines" if on_link else "machine"
+        raise origin.refusal(key, f"expected {wanted}, which says what the fault strikes; got {got}")
+    if fault.machines is not None and (len(fault.machines) != 2 or len(set(fault.machines)) != 2):
+        raise origin.refusal((*key, "machines"), "expected two machines, the ends of a link")
+    if fault.machine is not None and fault.machine not in names:
+        _refuse_name(fault.machine, (*key, "machine"), names, origin)
+    for place, name in enumerate(fault.machines or ()):
+        if name not in names:
+            _refuse_name(name, (*key, "machines", place), names, origin)
+    slows = fault.kind in ("slow", "link_slow")
+    if slows != (fault.factor is not None):
+        expected = "a number of times as long" if slows else f'nothing beside kind = "{fault.kind}"'
+        raise origin.refusal((*key, "factor"), f"expected {expected}, got {shown(fault.factor or 'nothing')}")
+
+
+def _refuse_name(name: str, key: tuple[str | int, ...], names: tuple[str, ...], origin: Origin) -> None:
+    expected = f"expected the name of a machine (the nearest is {nearest(name, names)}), got {shown(name)}"
+    raise origin.refusal(key, expected)
+
+
+def _check_not_yet_available(scenario: Scenario, origin: Origin) -> None:
+    for key in ("faults", "delays"):
+        if getattr(scenario, key):
+            expected = f"expected none: these {key} are well formed, but emulating {key} comes with a later version"
+            raise origin.refusal((key,), expected)

@@ -1,0 +1,81 @@
+"""Reading a scenario: the file, then what the command line changes, then every judgement of it.
+
+The steps stand elsewhere, one a module; this file gives their order. Reading a trace and running belong to others.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from emu.refusal import Refusal
+from emu.scenario import overrides as command_line
+from emu.scenario.checks import check
+from emu.scenario.defaults import fill
+from emu.scenario.origin import Origin
+from emu.scenario.profiles import settle
+from emu.scenario.schema import Scenario
+from emu.scenario.structure import structure
+
+_PLACE = re.compile(r" ?\(at line (\d+), column (\d+)\)$")
+
+
+def load(path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> Scenario:
+    """The scenario in a file, with `--set` overrides and `--seed` over it; complete, checked, its paths absolute.
+
+    Refusal: whatever is wrong with the file, an override or what they name, as one line.
+    """
+    document = _read(path)
+    changes = [command_line.parse(override) for override in overrides]
+    origin = Origin(str(path), tuple(key for key, _ in changes), seed is not None)
+    _make_absolute(document, os.path.dirname(os.path.abspath(path)))
+    command_line.apply(document, changes, origin)
+    _make_absolute(document, os.getcwd())  # what is still relative came from an override
+    if seed is not None:
+        document["seed"] = seed
+    fill(document)
+    scenario = structure(document, origin)
+    check(scenario, document, origin)
+    return settle(scenario, origin)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise Refusal(str(path), "expected a scenario in TOML, got a file that is not UTF-8 text") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte in it
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Refusal(str(path), f"expected a scenario file; {reason}") from None
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise Refusal(str(path), "expected a scenario, got brackets nested too deeply") from None
+    except tomllib.TOMLDecodeError as error:
+        place = _PLACE.search(str(error))
+        reason = _PLACE.sub("", str(error))
+        if place is None:
+            raise Refusal(str(path), f"expected TOML; {reason}") from None
+        raise Refusal(f"{path}:{place[1]}", f"expected TOML; {reason} (column {place[2]})") from None
+    except ValueError:  # an integer longer than Python reads
+        raise Refusal(str(path), "expected a scenario, got a number of thousands of digits") from None
+
+
+def _make_absolute(document: dict[str, Any], folder: str) -> None:
+    """Rewrite, in place, every relative path in the document as one below `folder`."""
+    _make_one_absolute(document, "model", folder)
+    _make_one_absolute(document.get("workload"), "trace", folder, always=True)
+    groups = document.get("machines")
+    for group in groups if isinstance(groups, list) else ():
+        _make_one_absolute(group, "hardware", folder)
+
+
+def _make_one_absolute(table: object, key: str, folder: str, *, always: bool = False) -> None:
+    """A model or a hardware is a path where it looks like one, and else the name of a shipped profile."""
+    value = table.get(key) if isinstance(table, dict) else None
+    if not isinstance(table, dict) or not isinstance(value, str) or not value or not value.isprintable():
+        return
+    if always or "/" in value or value.endswith(".toml"):
+        table[key] = os.path.realpath(os.path.join(folder, value))

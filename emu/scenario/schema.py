@@ -1,0 +1,208 @@
+"""What a scenario may say: frozen values, each key with its unit, its default and its range.
+
+These classes are the schema: loading refuses whatever they do not name. They hold no rule that spans two keys or looks
+at a file (`emu.scenario.checks`), and nothing here knows what a run does with them.
+"""
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from attrs import field, fields, frozen
+
+from emu.scenario.ranges import (
+    MOST_BLOCKS,
+    MOST_MACHINES,
+    at_least,
+    between,
+    bytes_count,
+    period_seconds,
+    positive_seconds,
+    ratio,
+    seconds,
+    text,
+)
+
+Pool: TypeAlias = Literal["prefill", "decode", "mixed"]
+CostsKind: TypeAlias = Literal["calibrated", "splitwise-sim"]
+FaultKind: TypeAlias = Literal["crash", "pause", "slow", "link_down", "link_slow"]
+
+
+@frozen(kw_only=True)
+class MachineGroup:
+    """`count` equal machines of one pool."""
+
+    pool: Pool
+    hardware: str = field(validator=text())  # a shipped profile's name, or an absolute path
+    count: int = field(default=1, validator=at_least(1, MOST_MACHINES))
+    tensor_parallel: int = field(default=0, validator=at_least(0, 1024))  # GPUs; 0: all, and load() puts their number
+    kv_blocks: int | None = field(
+        default=None, validator=at_least(1, MOST_BLOCKS)
+    )  # blocks a machine; None: what its memory leaves
+
+
+@frozen(kw_only=True)
+class Router:
+    """The cluster-level scheduler and the load reports that it lives on."""
+
+    policy: str = field(default="splitwise", validator=text())  # load() puts token-jsq where all machines are mixed
+    prefill_queue_limit_tokens: int = field(default=8192, validator=at_least(1))
+    report_every_s: float = field(default=0.1, validator=period_seconds(or_zero=True))  # 0: after every change
+    queue_limit_requests: int = field(default=0, validator=at_least(0))  # 0: no limit
+    go_home: Literal["drained", "idle"] = "drained"
+    repurpose_after_s: float = field(default=60.0, validator=period_seconds())
+
+
+@frozen(kw_only=True)
+class Scheduler:
+    """The machine-level schedulers."""
+
+    prefill_batch_tokens: int = field(default=2048, validator=at_least(1))
+    decode_batch: int = field(default=512, validator=at_least(1))  # sequences
+    reserve: Literal["growth", "max_tokens"] = "growth"
+    preempted: Literal["recompute", "keep"] = "recompute"
+    max_preemptions: int = field(default=4, validator=at_least(0))  # times a request
+    watermark: float = field(default=0.01, validator=between(0, 1, below=True))  # share of the blocks left free
+    max_steps: int = field(default=0, validator=at_least(0))  # decode steps in one sleep; 0: as many as can be
+
+
+@frozen(kw_only=True)
+class Transfer:
+    """How the KV cache of a prompt travels from the prefill machine to the decode machine."""
+
+    direction: Literal["put", "get"] = "put"
+    mode: Literal["auto", "serialized", "layer-wise"] = "auto"
+    threshold_tokens: int = field(default=512, validator=at_least(0))  # auto: layer-wise from here on
+    lease_s: float = field(default=30.0, validator=positive_seconds())
+    heartbeat_s: float = field(default=5.0, validator=period_seconds())
+    signal_s: float | None = field(default=None, validator=seconds())  # None: the sending hardware's
+    layer_sync_s: float | None = field(default=None, validator=seconds())  # None: the sending hardware's
+
+
+@frozen(kw_only=True)
+class Network:
+    """Wires (control messages) and links (KV cache)."""
+
+    control_latency_s: float = field(default=0.0002, validator=seconds())
+    data_latency_s: float = field(default=5e-6, validator=seconds())
+    sharing: Literal["fair", "none"] = "fair"
+    bandwidth_factor: float = field(default=1.0, validator=ratio())  # multiplies the bandwidth of every card
+    bandwidth_bytes_per_s: int | None = field(default=None, validator=bytes_count(1000))  # a machine; None: its cards'
+
+
+@frozen(kw_only=True)
+class WorkloadSource:
+    """Where requests come from: a trace or a generator, never both."""
+
+    trace: Path | None = None  # absolute
+    synthetic: Literal["azure-conv", "azure-code"] | None = None
+    rate_rps: float | None = field(default=None, validator=ratio())  # synthetic
+    duration_s: float | None = field(default=None, validator=positive_seconds())  # synthetic
+    arrivals: Literal["poisson", "gamma", "constant"] = "poisson"  # synthetic
+    burstiness: float = field(default=1.0, validator=ratio(1e-3, 1e3))  # gamma's shape; below 1 arrivals cluster
+    limit: int | None = field(default=None, validator=at_least(1))  # the first so many requests
+    until_s: float | None = field(default=None, validator=positive_seconds())  # trace
+    speedup: float = field(default=1.0, validator=ratio())  # trace: arrivals so many times as dense
+    max_tokens: int | Literal["exact"] = field(
+        default=2048, validator=at_least(1)
+    )  # what clients ask for; exact: their true length
+
+
+@frozen(kw_only=True)
+class CostsChoice:
+    """Which step times hold, and how large a token's KV cache is."""
+
+    model: CostsKind = "calibrated"
+    kv_bytes_per_token: int | None = field(default=None, validator=bytes_count(1024))  # None: the model profile's
+
+
+@frozen(kw_only=True)
+class Fault:
+    """One exact fault: what strikes which machine, or which link, and when."""
+
+    kind: FaultKind
+    at_s: float = field(validator=seconds())
+    machine: str | None = field(default=None, validator=text())
+    machines: tuple[str, ...] | None = None  # the two ends of a link
+    heal_after_s: float | None = field(default=None, validator=positive_seconds())  # None: never
+    factor: float | None = field(default=None, validator=ratio())  # slow, link_slow: times as long
+
+
+@frozen(kw_only=True)
+class Delay:
+    """The `nth` control message of a kind arrives `by_s` later."""
+
+    nth: int = field(validator=at_least(1))
+    kind: str = field(validator=text())
+    by_s: float = field(validator=seconds())
+
+
+@frozen(kw_only=True)
+class Slo:
+    """The limits that a run is judged by: the paper's nine slowdowns, or seconds at a percentile."""
+
+    preset: Literal["splitwise"] | None = None  # load() puts splitwise where no limit is given
+    ttft_p50_s: float | None = field(default=None, validator=positive_seconds())
+    ttft_p90_s: float | None = field(default=None, validator=positive_seconds())
+    ttft_p99_s: float | None = field(default=None, validator=positive_seconds())
+    ttst_p50_s: float | None = field(default=None, validator=positive_seconds())
+    ttst_p90_s: float | None = field(default=None, validator=positive_seconds())
+    ttst_p99_s: float | None = field(default=None, validator=positive_seconds())
+    tbt_p50_s: float | None = field(default=None, validator=positive_seconds())
+    tbt_p90_s: float | None = field(default=None, validator=positive_seconds())
+    tbt_p99_s: float | None = field(default=None, validator=positive_seconds())
+    tpot_p50_s: float | None = field(default=None, validator=positive_seconds())
+    tpot_p90_s: float | None = field(default=None, validator=positive_seconds())
+    tpot_p99_s: float | None = field(default=None, validator=positive_seconds())
+    e2e_p50_s: float | None = field(default=None, validator=positive_seconds())
+    e2e_p90_s: float | None = field(default=None, validator=positive_seconds())
+    e2e_p99_s: float | None = field(default=None, validator=positive_seconds())
+
+    def limits(self) -> tuple[tuple[str, int, float], ...]:
+        """The absolute limits as (metric, percentile, seconds), in the order of the fields."""
+        found: list[tuple[str, int, float]] = []
+        for attribute in fields(Slo):
+            value = getattr(self, attribute.name)
+            if attribute.name != "preset" and value is not None:
+                metric, percentile, _ = attribute.name.split("_")
+                found.append((metric, int(percentile[1:]), value))
+        return tuple(found)
+
+
+@frozen(kw_only=True)
+class RunLimits:
+    """What ends a run that makes no progress."""
+
+    liveness_s: float = field(default=60.0, validator=positive_seconds())
+
+
+@frozen(kw_only=True)
+class Scenario:
+    """Everything that decides a run. Two equal scenarios give the same record."""
+
+    name: str = field(validator=text())
+    seed: int = field(default=0, validator=between(0, 2**63 - 1))  # the workload's draws
+    interleaving: int = field(default=0, validator=between(0, 2**63 - 1))  # the order of tasks at one instant
+    model: str = field(validator=text())  # a shipped profile's name, or an absolute path
+    parity: Literal["splitwise-sim"] | None = None  # what it sets is written out in the keys below
+    machines: tuple[MachineGroup, ...]
+    router: Router = Router()
+    scheduler: Scheduler = Scheduler()
+    transfer: Transfer = Transfer()
+    network: Network = Network()
+    workload: WorkloadSource
+    costs: CostsChoice = CostsChoice()
+    faults: tuple[Fault, ...] = ()
+    delays: tuple[Delay, ...] = ()
+    slo: Slo = Slo(preset="splitwise")
+    run: RunLimits = RunLimits()
+
+
+def machine_names(scenario: Scenario) -> tuple[str, ...]:
+    """POOL-INDEX for every machine: numbered from 0 in each pool, over all groups in the order of the file."""
+    numbered = {"prefill": 0, "decode": 0, "mixed": 0}
+    names: list[str] = []
+    for group in scenario.machines:
+        first = numbered[group.pool]
+        names.extend(f"{group.pool}-{index}" for index in range(first, first + group.count))
+        numbered[group.pool] = first + group.count
+    return tuple(names)
