@@ -92,7 +92,7 @@ class FakeWorker:
         self._layer_times: LayerTimes | None = None
 
     def steps_done(self, now: int) -> int:
-        """Steps of the running batch that ended before `now`."""
+        """Steps of the latest batch that ended before `now`."""
         leap = self._leap
         return 0 if leap is None else min(max(0, leap.steps_until(now) - 1), leap.limit)
 
@@ -124,7 +124,7 @@ class FakeWorker:
         self._leap = leap
         await mail.wait(leap.end_ps(leap.limit), leap.boundary)
         steps = leap.steps_until(clock.now_ps)
-        self._leap = self._layer_times = None
+        self._layer_times = None
         if batch.sequences:
             self._steps += steps
         return Ran(

@@ -71,6 +71,7 @@ class MachineNode:
         self.inbox: Mailbox[m.Event] = Mailbox(f"{name}/engine", ports.clock.signal(f"{name}/engine"))
         self.transfers: Mailbox[m.Event] = Mailbox(f"{name}/transfers", ports.clock.signal(f"{name}/transfers"))
         self._run: _OpenRun | None = None
+        self._running = False  # steps are under way that the core has not counted
         self._ticking = False
         self._grown = 0
         self._carry: dict[type, Callable[[Any], None]] = {
@@ -93,7 +94,7 @@ class MachineNode:
         box.post(message)  # type: ignore[arg-type]  # the router's own kinds never come here
 
     def load_report(self, at_ps: int) -> LoadReport:
-        return self.core.load_report(at_ps, self._worker.steps_done(at_ps))
+        return self.core.load_report(at_ps, self._worker.steps_done(at_ps) if self._running else 0)
 
     async def run_engine(self) -> None:
         """The engine loop; ends only when cancelled."""
@@ -115,8 +116,10 @@ class MachineNode:
             if batch.changed:
                 self._open_run(batch)
                 self._carry_out(plan.after)
+            self._running = True
             ran = await self._worker.run(batch, self.inbox.signal)
             reports.changing(self._index)
+            self._running = False
             assert self._run is not None
             self._run.add(ran)
             commands = self.core.handle(StepResult(ran.steps, ran.stopped), clock.now())

@@ -65,7 +65,7 @@ class Worker(Protocol):
         ...
 
     def steps_done(self, now: int) -> int:
-        """Steps of the running batch that ended before `now`."""
+        """Steps of the latest batch that ended before `now`."""
         ...
 
 
