@@ -82,10 +82,10 @@ class Machine:
         self._handlers = {
             Assign: self._assigned,
             Reserve: self._reserve_asked,
-            Grant: lambda grant, _: self.sender.granted(grant),
+            Grant: lambda grant, now: self.sender.granted(grant, now),
             Signal: self._signalled,
-            Acknowledge: lambda message, now: self.sender.acknowledged(message) + self._grants(now),
-            Abandon: lambda message, now: self.receiver.abandoned(message) + self._grants(now),
+            Acknowledge: lambda message, _: self.sender.acknowledged(message),
+            Abandon: lambda message, _: self.receiver.abandoned(message),
             Heartbeat: self._heard,
             StepResult: self._stepped,
             Drained: lambda drained, now: self.sender.drained((drained.request_id, drained.attempt), now),
@@ -95,7 +95,7 @@ class Machine:
     @property
     def has_transfers(self) -> bool:
         """Whether heartbeats and sweeps are due."""
-        return bool(self.sender.open or self.receiver.open)
+        return bool(self.sender.open or self.receiver.open or self.sender.early)
 
     def handle(self, event: Event, now: int) -> tuple[Command, ...]:
         """What follows from `event`. Raises IllegalMove, IllegalTransition or CommitMismatch: bugs, all of them."""
@@ -104,10 +104,10 @@ class Machine:
     def next_batch(self, now: int) -> Plan:
         """The batch to run from now on, if any, with what comes before it and what goes with it."""
         scheduler = self.scheduler
+        before = self._grants(now) if self.receiver.queue else ()
         batch = scheduler.next_batch()
-        before: tuple[Command, ...] = ()
         if scheduler.preempted or scheduler.failed:
-            before = tuple(self._gave_way(now))
+            before += tuple(self._gave_way(now))
         after: tuple[Command, ...] = ()
         if batch is not None and batch.prefills:
             for sequence in scheduler.prefilling:
@@ -167,7 +167,7 @@ class Machine:
         sequence, commands = self.receiver.signalled(signal, now)
         if sequence is not None:
             self.scheduler.decoder.ready.append(sequence)
-        return commands + self._grants(now)
+        return commands
 
     def _heard(self, heartbeat: Heartbeat, now: int) -> tuple[Command, ...]:
         self.sender.leases.renew(heartbeat.transfers, now)
@@ -177,6 +177,8 @@ class Machine:
     def _ticked(self, _: Tick, now: int) -> tuple[Command, ...]:
         commands = self.sender.heartbeats(now) + self.receiver.heartbeats(now)
         for key in self.sender.leases.sweep(now):
+            if self.sender.early.pop(key, None) is not None:
+                continue  # the grant of a transfer that was given up, or never assigned
             sequence = self.sender.open[key].sequence
             if sequence.phase is Phase.PREFILLING:
                 self.sender.leases.grant(key, now)  # our own step is slow, nobody has gone silent
@@ -208,7 +210,7 @@ class Machine:
                 self.staying -= 1
         for sequence in outcome.stopped:
             commands += self._end(sequence, "completed", "", now)
-        return commands + self._grants(now)
+        return commands
 
     def _end(self, sequence: Sequence, status: str, reason: str, now: int) -> tuple[Command, ...]:
         request, loan, here = sequence.request, sequence.loan, self.rules.index

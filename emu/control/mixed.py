@@ -54,6 +54,7 @@ class Scheduler:
     _batch: tuple[Sequence, ...] = field(init=False, default=())  # whose prefill runs
     _sitting_out: list[Sequence] = field(init=False, factory=list)
     _left: list[int] = field(init=False, factory=list)  # decoding in the last batch and not now
+    _had_prompts: bool = field(init=False, default=False)  # in the last batch
 
     def __attrs_post_init__(self) -> None:
         self.prefills = PrefillQueue(self.pool, self.rules.prefill_batch_tokens)
@@ -106,6 +107,7 @@ class Scheduler:
         if not prefills and not sequences:
             return None
         left, self._left = tuple(self._left), []
+        after_prompts, self._had_prompts = self._had_prompts, bool(prefills)
         grown, decoder.grown = tuple(decoder.grown), []
         tokens = sum(piece.count for piece in prefills)
         most = 1 if prefills else decoder.max_steps()
@@ -118,7 +120,7 @@ class Scheduler:
             context_tokens=decoder.context_tokens,
             max_steps=min(most, self.rules.max_steps) if self.rules.max_steps else most,
             layer_wise=tokens >= self.rules.layer_wise_from_tokens and any(s.peer != self.here for s in self._batch),
-            changed=bool(prefills or joined or left),
+            changed=bool(prefills or joined or left) or after_prompts,
         )
 
     def finish(self, result: StepResult) -> Outcome:

@@ -41,6 +41,7 @@ class HeapClock(trio.abc.Clock):
         self._sequence = 0
         self._vital = 0  # entries that are not merely periodic
         self._vital_ps = 0  # when the last of them fired
+        self.firing_vital = True  # whether what fires now is more than periodic
         self._supervisor: Task | None = None
 
     def now(self) -> int:
@@ -63,10 +64,12 @@ class HeapClock(trio.abc.Clock):
                 continue
             entry[WAKE] = None
             self.now_ps = entry[TIME]
-            if entry[_VITAL]:
+            self.firing_vital = entry[_VITAL]
+            if self.firing_vital:
                 self._vital -= 1
                 self._vital_ps = self.now_ps
             if type(wake) is Task:
+                self.firing_vital = True  # what a task does is judged by what it asks for
                 self.wakeups += 1
                 reschedule(wake)
                 return 0
@@ -155,10 +158,10 @@ class HeapSignal:
             if entry[WAKE] is None or entry[TIME] <= at_ps:
                 return
             clock.cancel(entry)
-        self._entry = clock.wake_at(at_ps, self._salt, self._task, True)
+        self._entry = clock.wake_at(at_ps, self._salt, self._task, clock.firing_vital)
 
     async def wait(
-        self, until_ps: int | None = None, defer: Callable[[int], int] | None = None, vital: bool = True
+        self, until_ps: int | None = None, *, periodic: bool = False, defer: Callable[[int], int] | None = None
     ) -> None:
         """Until it is set, at the time that `defer` makes of that instant, or until `until_ps`."""
         clock = self._clock
@@ -166,7 +169,7 @@ class HeapSignal:
             set_ps = clock.now_ps if defer is None else defer(clock.now_ps)
             until_ps = set_ps if until_ps is None else min(set_ps, until_ps)
         self._task, self._defer = current_task(), defer
-        self._entry = None if until_ps is None else clock.wake_at(until_ps, self._salt, self._task, vital)
+        self._entry = None if until_ps is None else clock.wake_at(until_ps, self._salt, self._task, not periodic)
 
         def abort(_: RaiseCancelT) -> Abort:
             if self._entry is not None:

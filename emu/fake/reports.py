@@ -20,7 +20,8 @@ from emu.fake.clock import HeapClock
 class _Reporter:
     source: Callable[[int], LoadReport]
     offset_ps: int
-    asked_ps: int  # the latest tick that was asked for, or the latest change
+    asked_ps: int  # the latest tick that was asked for; without ticks the latest change
+    changed_ps: int = -1
     sent: list[tuple[int, LoadReport]] = field(factory=list)  # when it reaches the router, and what
     listed: bool = False  # among those that the router will look at
 
@@ -45,6 +46,7 @@ class FakeReports:
         """Ask for what was said since the last change and the router may still want: the last report that has reached
         it, and those on their way."""
         now, reporter = self.clock.now_ps, self._reporters[machine]
+        reporter.changed_ps = now
         if not self.every_ps:
             reporter.sent.append((reporter.asked_ps + self.latency_ps, reporter.source(now)))
             reporter.asked_ps = now
@@ -65,8 +67,8 @@ class FakeReports:
             report = self._latest(reporter, now)
             if report is not None:
                 reports.append(report)
-            # look again while something is on its way, or changes by itself
-            if reporter.sent or report is None or report.sequences or report.queued_prompt_tokens:
+            # look again while a change is not reported yet, or something changes by itself
+            if report is None or report.taken_ps <= reporter.changed_ps or report.sequences:
                 self._list(machine, reporter)
         return reports
 

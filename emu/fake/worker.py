@@ -122,7 +122,7 @@ class FakeWorker:
             limit = min(batch.max_steps, self._steps_to_last())
             leap = _Leap(clock.now_ps, base + context_cost_ps, unit * batch.sequences, limit)
         self._leap = leap
-        await mail.wait(leap.end_ps(leap.limit), leap.boundary)
+        await mail.wait(leap.end_ps(leap.limit), defer=leap.boundary)
         steps = leap.steps_until(clock.now_ps)
         self._layer_times = None
         if batch.sequences:

@@ -137,7 +137,7 @@ class MachineNode:
             elif not self._ticking:
                 self._ticking = True
                 tick_ps = clock.now() + self._heartbeat_ps
-            await self.transfers.signal.wait(tick_ps if self._ticking else None)
+            await self.transfers.signal.wait(tick_ps if self._ticking else None, periodic=True)
             for message in self.transfers.drain():
                 self._feed(message)
             if self._ticking and clock.now() >= tick_ps:

@@ -25,8 +25,11 @@ class Signal(Protocol):
 
     def clear(self) -> None: ...
 
-    async def wait(self, until_ps: int | None = None) -> None:
-        """Until it is set, or until `until_ps`, whichever comes first."""
+    async def wait(self, until_ps: int | None = None, *, periodic: bool = False) -> None:
+        """Until it is set, or until `until_ps`, whichever comes first.
+
+        `periodic`: this timer alone gets nothing done, so a run in which only such are left may end.
+        """
         ...
 
 

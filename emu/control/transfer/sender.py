@@ -46,16 +46,30 @@ class Sender:
     pool: BlockPool
     leases: Leases
     open: dict[Key, Outgoing] = field(init=False, factory=dict)
+    early: dict[Key, Grant] = field(init=False, factory=dict)
 
     def begin(self, sequence: Sequence) -> None:
         """A sequence was assigned whose cache will leave."""
-        self.open[key_of(sequence)] = Outgoing(sequence)
+        key = key_of(sequence)
+        self.open[key] = Outgoing(sequence)
+        grant = self.early.pop(key, None)
+        if grant is not None:
+            self.leases.end(key)
+            self.granted(grant, 0)
 
-    def granted(self, grant: Grant) -> tuple[Command, ...]:
-        """The destination says where to put. What is computed goes at once, the rest by layer."""
-        transfer = self.open.get((grant.request_id, grant.attempt))
-        if transfer is None or transfer.grant is not None:
-            return ()  # given up before the grant came, or the same grant again
+    def granted(self, grant: Grant, now: int) -> tuple[Command, ...]:
+        """The destination says where to put. What is computed goes at once, the rest by layer.
+
+        A grant can overtake its assignment, which waits for a step boundary: it is kept for as long as a lease.
+        """
+        key = (grant.request_id, grant.attempt)
+        transfer = self.open.get(key)
+        if transfer is None:
+            self.early[key] = grant
+            self.leases.grant(key, now)
+            return ()
+        if transfer.grant is not None:
+            return ()  # the same grant again
         transfer.grant = grant
         if transfer.state is Source.COMPUTED:
             transfer.move(SourceEvent.GRANT)
