@@ -37,17 +37,15 @@ class BlockPool:
     capacity: int
     block_tokens: int = 16
     grown: int = field(init=False, default=0)  # blocks ever lent by `extend`
-    _free: list[int] = field(init=False)
+    _free: list[int] = field(init=False, factory=list)  # given back, the latest last
+    _untouched: int = field(init=False, default=0)  # blocks from this id on were never lent
     _tenant: dict[int, int] = field(init=False, factory=dict)  # block id -> number of its latest loan
     _loans: dict[int, Loan] = field(init=False, factory=dict)
     _lent: int = field(init=False, default=0)
 
-    def __attrs_post_init__(self) -> None:
-        self._free = list(range(self.capacity - 1, -1, -1))
-
     @property
     def free_blocks(self) -> int:
-        return len(self._free)
+        return len(self._free) + self.capacity - self._untouched
 
     @property
     def loans(self) -> int:
@@ -64,12 +62,16 @@ class BlockPool:
 
     def lend(self, request_id: int, attempt: int, count: int) -> Loan:
         """A new loan of `count` blocks. Raises PoolExhausted."""
-        free = self._free
-        if count > len(free):
-            raise PoolExhausted(f"{count} blocks asked for, {len(free)} of {self.capacity} free")
+        if count > self.free_blocks:
+            raise PoolExhausted(f"{count} blocks asked for, {self.free_blocks} of {self.capacity} free")
         self._lent += 1
-        taken = free[len(free) - count :]
-        del free[len(free) - count :]
+        free = self._free
+        kept = max(0, len(free) - count)
+        taken = free[kept:]
+        del free[kept:]
+        if len(taken) < count:
+            first, self._untouched = self._untouched, self._untouched + count - len(taken)
+            taken += range(first, self._untouched)
         loan = Loan(self._lent, request_id, attempt, taken)
         self._tenant.update(dict.fromkeys(taken, loan.number))
         self._loans[loan.number] = loan
@@ -77,9 +79,12 @@ class BlockPool:
 
     def extend(self, loan: Loan) -> int:
         """One more block for a loan that is out; its id. Raises PoolExhausted."""
-        if not self._free:
+        if self._free:
+            block = self._free.pop()
+        elif self._untouched < self.capacity:
+            block, self._untouched = self._untouched, self._untouched + 1
+        else:
             raise PoolExhausted(f"one block asked for, none of {self.capacity} free")
-        block = self._free.pop()
         self._tenant[block] = loan.number
         loan.blocks.append(block)
         self.grown += 1

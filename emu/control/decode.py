@@ -119,12 +119,13 @@ class Decoder:
 
     def full(self) -> list[Sequence]:
         """The running sequences whose client has as many tokens as it asked for."""
-        found, ends = [], self._ends
+        found: dict[int, Sequence] = {}  # who left and came back may have the same end twice
+        ends = self._ends
         while ends and ends[0][0] <= self.steps:
             step, request_id = heapq.heappop(ends)
             if self._is_current_end(step, request_id):
-                found.append(self.running[request_id])
-        return found
+                found[request_id] = self.running[request_id]
+        return list(found.values())
 
     def _is_current_end(self, step: int, request_id: int) -> bool:
         sequence = self.running.get(request_id)

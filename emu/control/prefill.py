@@ -32,8 +32,8 @@ class PrefillQueue:
         self.queued_tokens += sequence.request.prompt_tokens
 
     def put_back(self, sequence: Sequence) -> None:
-        """A preempted sequence goes before all others; several keep the order of their arrivals."""
-        earlier = [other for other in self.preempted if other.request.arrived_ps <= sequence.request.arrived_ps]
+        """A preempted sequence goes before all others; several in the order of their arrivals, ties by request."""
+        earlier = [other for other in self.preempted if _arrival(other) < _arrival(sequence)]
         self.preempted.insert(len(earlier), sequence)
 
     def head(self) -> Sequence | None:
@@ -58,3 +58,7 @@ class PrefillQueue:
 def tokens_to_compute(sequence: Sequence) -> int:
     """A prompt's tokens; of a preempted sequence the delivered ones too, whose cache was given back."""
     return sequence.request.prompt_tokens + sequence.delivered
+
+
+def _arrival(sequence: Sequence) -> tuple[int, int]:
+    return sequence.request.arrived_ps, sequence.request.request_id

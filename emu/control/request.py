@@ -27,6 +27,8 @@ class Request:
 class Phase(enum.Enum):
     """Where an attempt of a request stands on the machine that holds it."""
 
+    __hash__ = object.__hash__  # members are singletons, and Enum's own hash is a Python call
+
     QUEUED = "queued"  # waits for its prefill, the first one or the one that recomputes a preempted cache
     PREFILLING = "prefilling"
     HANDING_OVER = "handing over"  # its cache is on its way from the prefill to the decode machine
@@ -37,6 +39,8 @@ class Phase(enum.Enum):
 
 class Move(enum.Enum):
     """What happens to an attempt."""
+
+    __hash__ = object.__hash__  # members are singletons, and Enum's own hash is a Python call
 
     START_PREFILL = "start prefill"
     HAND_OVER = "hand over"

@@ -60,8 +60,10 @@ class FakeReports:
     def collect(self) -> Iterable[LoadReport]:
         now, due = self.clock.now_ps, self._due
         reports = []
+        machines = []
         while due and due[0][0] <= now:
-            _, machine = heapq.heappop(due)
+            machines.append(heapq.heappop(due)[1])
+        for machine in machines:
             reporter = self._reporters[machine]
             reporter.listed = False
             report = self._latest(reporter, now)
@@ -77,7 +79,7 @@ class FakeReports:
         if not self.every_ps:
             if reporter.asked_ps <= visible_ps:
                 reporter.sent.clear()
-                return reporter.source(now)
+                return reporter.source(visible_ps + 1)  # the steps of a leap that had ended by then count as changes
         elif (tick_ps := self._tick(reporter, visible_ps)) > reporter.asked_ps:
             reporter.sent.clear()  # nothing has changed since but the steps of a leap, which the source counts
             reporter.asked_ps = tick_ps

@@ -1,0 +1,38 @@
+# Each goal first makes its own environment in .venv: all it takes is Python 3.11 or later with pip, and make.
+# To choose the Python: make PYTHON=python3.13 test
+
+SCENARIO ?= scenarios/splitwise_hh.toml
+PYTHON ?= $(shell for python in python3 python python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+BIN := .venv/bin
+# changed whenever what must be installed may have
+READY := .venv/.ready
+
+.PHONY: run test lint check clean
+
+run: $(READY)  ## the main job: a whole Splitwise cluster over two minutes of conversations
+	$(BIN)/emu run $(SCENARIO)
+
+test: $(READY)
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test  ## the whole loop before a commit
+
+# Some systems ship Python without what fills an environment with pip; then their own pip fills it.
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "emu needs Python 3.11 or later; none was found on PATH" >&2; exit 1; }
+	$(PYTHON) -m venv .venv || $(PYTHON) -m venv --clear --without-pip .venv
+	if $(BIN)/python -m pip --version >/dev/null 2>&1; \
+	then $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	else $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --editable '.[dev]'; fi
+	touch $(READY)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,153 @@
+"""The report of a run: from its summary to what a reader of the paper wants to know, in the order of the questions.
+
+Pure: a summary in, renderables out. Tables stand in `emu.screen.tables`, the way of writing numbers in
+`emu.screen.quantities`; whatever has to be computed from entries belongs to `emu.record`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from emu.screen import tables
+from emu.screen.quantities import count, digits, energy, power, seconds, several, share, size, span
+
+LABEL_WIDTH = 15
+PLACEMENTS = {
+    "1": "in their own pool",
+    "2": "with the mixed pool",
+    "3": "with a borrowed machine",
+    "4": "on a machine gone home",
+    "5": "with both phases on one machine",
+}
+"""The paper's placement steps (its section 4.1) in a few words."""
+Facts: TypeAlias = Iterator[tuple[str, str | Text]]
+"""A label and what is to be said under it."""
+
+
+def report(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """The parts, top to bottom."""
+    yield _title(summary["scenario"])
+    yield _lines(_what_ran(summary))
+    yield ""
+    yield _lines(_what_came_out(summary))
+    yield ""
+    yield tables.latencies(summary)
+    if summary["slo"]["limits"]:
+        yield ""
+        yield tables.limits(summary["slo"])
+        if any(limit["unit"] == "x" for limit in summary["slo"]["limits"]):
+            yield Text("x: times what the same request takes alone on a DGX-A100", style="dim")
+    yield ""
+    yield tables.pools(summary["pools"])
+    yield ""
+    yield tables.batched_tokens(summary["pools"])
+    yield ""
+    yield _lines(_control(summary))
+    yield ""
+    yield _lines(_money_and_power(summary))
+    yield ""
+    yield _lines(_how_it_ran(summary))
+
+
+def _title(scenario: Mapping[str, Any]) -> Text:
+    title = Text(scenario["name"], style="bold")
+    return title.append(
+        f"   {scenario['model']}, policy {scenario['policy']}, seed {scenario['seed']}", style="not bold"
+    )
+
+
+def _lines(facts: Facts) -> Table:
+    """Labels in a column of their own; what is long goes on below itself."""
+    table = Table.grid(padding=(0, 0))
+    table.add_column(style="dim", min_width=LABEL_WIDTH, no_wrap=True)
+    table.add_column()
+    for label, said in facts:
+        table.add_row(label, said)
+    return table
+
+
+def _what_ran(summary: Mapping[str, Any]) -> Facts:
+    for group in summary["machines"]:
+        machines = f"{several(group['count'], 'machine')} of {group['hardware']}"
+        cut = f"tensor parallel {group['tensor_parallel']}"
+        yield (group["pool"], f"{machines}, {cut}, {several(group['kv_blocks'], 'KV block')} each")
+    workload = summary["workload"]
+    rate = f", {digits(workload['rate_rps'])} a second" if workload["rate_rps"] is not None else ""
+    yield ("workload", f"{workload['name']}: {several(workload['requests'], 'request')}{rate}")
+    if workload["left_out"]:
+        yield ("left out", f"{several(workload['left_out'], 'row')} of the trace: {workload['left_out_reason']}")
+    reuse = summary.get("prefix_reuse")
+    if reuse:
+        offered = f"{share(reuse['share'])} of the prompt tokens begin as an earlier prompt did"
+        yield ("prefix reuse", f"{offered}; not exploited yet")
+
+
+def _what_came_out(summary: Mapping[str, Any]) -> Facts:
+    requests, throughput = summary["requests"], summary["throughput"]
+    ends = ("completed", "rejected", "failed", "cancelled")
+    yield ("requests", f"{count(requests['arrived'])} arrived: {_listed(requests, ends)}")
+    pace = f"{digits(throughput['requests_per_s'])} requests a second, "
+    pace += f"{digits(throughput['output_tokens_per_s'])} output tokens a second"
+    yield ("throughput", pace)
+    yield ("goodput", f"{digits(summary['goodput_rps'])} requests a second within the limits")
+
+
+def _control(summary: Mapping[str, Any]) -> Facts:
+    transfers = summary["transfers"]
+    if transfers["count"]:
+        sent = f"{count(transfers['count'])}, {size(transfers['bytes'])}"
+        yield ("transfers", f"{sent}, {share(transfers['overlapped_share'])} of their time under prefill")
+        remainder = transfers["remainder_s"]
+        left = f"p50 {seconds(remainder['p50'])}, p99 {seconds(remainder['p99'])}"
+        yield ("", f"what prefill did not hide: {left}")
+    else:
+        yield ("transfers", "none")
+    steps = summary["placement_steps"].items()
+    placed = ", ".join(f"{count(times)} {PLACEMENTS.get(step, step)}" for step, times in steps if times)
+    yield ("placement", placed or "none")
+    queue, moves = summary["queue"], summary["machine_moves"]
+    yield ("machine moves", f"{count(moves)} from pool to pool")
+    peaks = f"{several(queue['peak_requests'], 'request')} waiting for prefill at the most"
+    yield ("queues", f"{peaks}, {several(queue['peak_reservations'], 'reservation')} for KV blocks")
+    yield ("preemptions", count(summary["preemptions"]))
+
+
+def _money_and_power(summary: Mapping[str, Any]) -> Facts:
+    price, watts = summary["cost_per_hour"], summary["power_w"]
+    yield ("cost", f"${price:,.2f} an hour")
+    yield ("power", f"{power(watts)} provisioned; {energy(summary['energy_wh'])} over the run")
+    yield from _how_sure(summary)
+
+
+def _how_sure(summary: Mapping[str, Any]) -> Facts:
+    costs = summary["costs"]
+    if not costs["identified"] and costs["context_time_share"]:
+        rests = f"{share(costs['context_time_share'])} of step time rests on the cost of context in a batch"
+        yield ("unidentified", f"{rests}, which was not measured")
+    outside = costs["unmeasured_step_share"]
+    if outside:
+        yield ("extrapolated", f"{share(outside)} of the steps lie outside what was measured")
+
+
+def _how_it_ran(summary: Mapping[str, Any]) -> Facts:
+    laws = summary["laws"]
+    broken = laws["broken"]
+    if broken:
+        yield ("laws", Text(f"{count(laws['checked'])} checked, BROKEN: {', '.join(broken)}", style="bold red"))
+    else:
+        yield ("laws", Text(f"{count(laws['checked'])} checked, all held", style="green"))
+    wall, cpu = span(summary["wall_s"]), span(summary["cpu_s"])
+    yield ("time", f"{span(summary['virtual_s'])} of virtual time in {wall} ({cpu} of CPU)")
+    pace = f"{digits(summary['requests_per_cpu_s'])} requests a CPU second"
+    each = f"{digits(summary['wakeups_per_request'])} wakeups and {digits(summary['entries_per_request'])} entries"
+    yield ("pace", f"{pace}; {each} a request")
+    yield ("digest", summary["digest"])
+
+
+def _listed(counts: Mapping[str, int], names: tuple[str, ...]) -> str:
+    return ", ".join(f"{count(counts[name])} {name}" for name in names)

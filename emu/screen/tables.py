@@ -1,0 +1,96 @@
+"""The tables of a report: latencies, limits, pools, and how full the batches were. A summary in, a rich table out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from emu.screen.quantities import NOTHING, count, digits, seconds, share
+
+LATENCIES = (
+    ("TTFT", "ttft_s", "to the first token"),
+    ("TTST", "ttst_s", "to the second token"),
+    ("TBT", "tbt_s", "between tokens, every gap"),
+    ("TPOT", "tpot_s", "between tokens, mean of a request"),
+    ("E2E", "e2e_s", "to the last token"),
+    ("queue", "queue_s", "before prefill"),
+    ("transfer", "transfer_s", "of the KV cache"),
+)
+COLUMNS = ("mean", "p50", "p90", "p99", "max")
+BATCHED_TOKENS = (0, 1, 20, 64, 128, 512, 2048)
+"""Where the paper's Fig. 17 is read off."""
+
+
+def latencies(summary: Mapping[str, Any]) -> Table:
+    table = _table("latency", *COLUMNS, "")
+    for name, key, meaning in LATENCIES:
+        measured = summary[key] or {}
+        cells = [seconds(measured.get(column)) for column in COLUMNS]
+        table.add_row(name, *cells, Text(meaning, style="dim"))
+    return table
+
+
+def limits(slo: Mapping[str, Any]) -> Table:
+    held = sum(limit["passed"] for limit in slo["limits"])
+    table = _table("SLO", "limit", "value", "", "")
+    for limit in slo["limits"]:
+        passed = limit["passed"]
+        verdict = Text("pass" if passed else "FAIL", style="green" if passed else "bold red")
+        shown = (lambda value: f"{digits(value)} x") if limit["unit"] == "x" else seconds
+        value = NOTHING if limit["value"] is None else shown(limit["value"])
+        table.add_row(_limit_name(limit), shown(limit["limit"]), value, verdict, by_how_much(limit))
+    total = len(slo["limits"])
+    table.add_row("all" if slo["passed"] else "not all", f"{held} of {total}", "", "", "")
+    return table
+
+
+def by_how_much(limit: Mapping[str, Any]) -> str:
+    """How far a value is from its limit, as a share of the limit."""
+    ratio = limit["ratio"]
+    if ratio is None:
+        return "no request has one" if limit["passed"] else "too many requests did not complete"
+    percent = abs(ratio - 1) * 100
+    written = f"{percent:,.0f} %" if percent >= 9.95 else f"{percent:.1f} %"
+    return f"{written} {'under' if limit['passed'] else 'over'}"
+
+
+def pools(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = _table("pool", "machines", "busy", "prefill", "decode", "mixed", "KV mean", "KV peak")
+    for name, pool in found.items():
+        phases = [share(pool[f"{phase}_share"]) for phase in ("prefill", "decode", "mixed")]
+        kv = pool["kv_occupancy"]
+        busy = share(pool["utilisation"])
+        table.add_row(name, count(pool["machines"]), busy, *phases, share(kv["mean"]), share(kv["peak"]))
+    return table
+
+
+def batched_tokens(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The share of machine time with at most so many tokens in the batch (the paper's Fig. 17)."""
+    columns = (f"<= {tokens:,}" if tokens else "none" for tokens in BATCHED_TOKENS)
+    table = _table("batched tokens", *columns)
+    for name, pool in found.items():
+        table.add_row(name, *(share(at_most(pool["batched_tokens"], tokens)) for tokens in BATCHED_TOKENS))
+    return table
+
+
+def at_most(cumulative: Sequence[Sequence[float]], tokens: int) -> float | None:
+    """Read a cumulative distribution, given as [tokens, share] in rising order; None where it is empty."""
+    if not cumulative:
+        return None
+    return next((below for at, below in reversed(cumulative) if at <= tokens), 0.0)
+
+
+def _limit_name(limit: Mapping[str, Any]) -> str:
+    return f"{limit['metric'].upper()} p{limit['percentile']}"
+
+
+def _table(first: str, *columns: str) -> Table:
+    """No lines: the columns' alignment is enough."""
+    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column(first, justify="left", no_wrap=True, min_width=11)
+    for column in columns:
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    return table

@@ -1,0 +1,194 @@
+"""What holds of the receiving end: first come, first served, exact commits, and blocks kept until the last word."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from attrs import define, evolve
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from emu.control.blocks import BlockPool
+from emu.control.commands import Command, Commit, Lend, Release, Send
+from emu.control.messages import Abandon, Heartbeat, Reserve, Signal
+from emu.control.request import Phase, Request
+from emu.control.transfer.leases import Leases
+from emu.control.transfer.receiver import CommitMismatch, Receiver
+
+LAYERS, HERE, THERE = 3, 1, 0
+WHOLE = ((0, LAYERS - 1),)
+PICK = st.integers(0, 9)
+TAMPERINGS = ("loan", "a layer less", "a layer more", "a block less", "another block", "blocks in another order")
+
+
+@define
+class Story:
+    """One transfer as the model sees it."""
+
+    number: int
+    prompt_blocks: int
+    asked: int
+    loan: int = 0
+    blocks: tuple[int, ...] = ()
+    fenced: bool = False
+
+
+class ReceiverAndModel(RuleBasedStateMachine):
+    """One receiver, and lists of who waits, who has blocks and whose cache came."""
+
+    @initialize(capacity=st.integers(1, 20))
+    def begin(self, capacity: int) -> None:
+        self.pool = BlockPool(capacity)
+        self.receiver = Receiver(HERE, LAYERS, self.pool, Leases(50))
+        self.waiting: list[Story] = []
+        self.granted: list[Story] = []
+        self.committed: list[Story] = []
+        self.asked = self.now = 0
+
+    @rule(prompt_blocks=st.integers(1, 6), spare=st.integers(0, 1))
+    def ask(self, prompt_blocks: int, spare: int) -> None:
+        self.asked += 1
+        request = Request(self.asked, 16 * prompt_blocks, 9, 0)
+        self.receiver.ask(Reserve(request, 0, self.asked, THERE, self.now), prompt_blocks + spare)
+        self.waiting.append(Story(self.asked, prompt_blocks, prompt_blocks + spare))
+
+    @precondition(lambda self: self.waiting and self.waiting[0].asked <= self.pool.free_blocks)
+    @rule()
+    def lend(self) -> None:
+        story = self.waiting.pop(0)
+        lend = self.receiver.lend_next(self.now)
+        assert isinstance(lend, Lend)
+        grant = lend.message
+        assert (grant.request_id, lend.machine, lend.blocks) == (story.number, THERE, story.asked), "not first come"
+        assert self.pool.is_current(grant.loan, grant.blocks)
+        assert len(grant.blocks) == story.asked
+        story.loan, story.blocks = grant.loan, grant.blocks
+        self.granted.append(story)
+
+    @precondition(lambda self: self.granted)
+    @rule(pick=PICK, cuts=st.booleans())
+    def signal(self, pick: int, cuts: bool) -> None:
+        """Exactly what was promised, in one range or more: it commits, unless the lease was fenced."""
+        story = self.granted.pop(pick % len(self.granted))
+        signal = self._signal(story)
+        if cuts:
+            signal = evolve(signal, layers=((1, LAYERS - 1), (0, 1)))
+        sequence, (command,) = self.receiver.signalled(signal, self.now)
+        if story.fenced:
+            assert sequence is None
+            self._check_release(story, command, "expired")
+            return
+        assert sequence is not None
+        assert sequence.loan is not None
+        assert (sequence.phase, sequence.delivered, sequence.peer) == (Phase.READY, 1, HERE)
+        assert (sequence.loan.number, tuple(sequence.loan.blocks)) == (story.loan, story.blocks)
+        assert isinstance(command, Commit)
+        assert (command.machine, command.loan, command.blocks) == (THERE, story.loan, story.prompt_blocks)
+        assert (command.message.below, command.message.holes) == (LAYERS, ())
+        self.committed.append(story)
+
+    @precondition(lambda self: any(not story.fenced for story in self.granted))
+    @rule(pick=PICK, how=st.sampled_from(TAMPERINGS))
+    def signal_something_else(self, pick: int, how: str) -> None:
+        open_stories = [story for story in self.granted if not story.fenced]
+        story = open_stories[pick % len(open_stories)]
+        signal = self._signal(story)
+        match how:
+            case "loan":
+                signal = evolve(signal, loan=signal.loan + 1)
+            case "a layer less":
+                signal = evolve(signal, layers=((1, LAYERS - 1),))
+            case "a layer more":
+                signal = evolve(signal, layers=((0, LAYERS),))
+            case "a block less":
+                signal = evolve(signal, blocks=signal.blocks[:-1])
+            case "another block":
+                signal = evolve(signal, blocks=(*signal.blocks[:-1], self.pool.capacity))
+            case _ if len(signal.blocks) > 1:
+                signal = evolve(signal, blocks=signal.blocks[::-1])
+            case _:
+                return
+        with self.nothing_changes(), pytest.raises(CommitMismatch):
+            self.receiver.signalled(signal, self.now)
+
+    @precondition(lambda self: self.waiting)
+    @rule(pick=PICK)
+    def signal_without_a_grant(self, pick: int) -> None:
+        story = self.waiting[pick % len(self.waiting)]
+        with self.nothing_changes(), pytest.raises(CommitMismatch):
+            self.receiver.signalled(self._signal(story), self.now)
+
+    @rule(pick=PICK)
+    def abandon(self, pick: int) -> None:
+        """Who waits leaves the queue; who has blocks gives them back; of anybody else nothing is known."""
+        stories = self.waiting + self.granted
+        if not stories:
+            self._check_unknown(self.asked + 1)
+            return
+        story = stories[pick % len(stories)]
+        (command,) = self.receiver.abandoned(self._abandon(story.number))
+        if story in self.waiting:
+            self.waiting.remove(story)
+        else:
+            self.granted.remove(story)
+        self._check_release(story, command, "abandoned")
+        self._check_unknown(story.number)
+
+    @precondition(lambda self: self.granted)
+    @rule(pick=PICK)
+    def expire(self, pick: int) -> None:
+        """The lease runs out: the attempt is fenced, and its blocks stay out."""
+        story = self.granted[pick % len(self.granted)]
+        if not story.fenced:
+            free = self.pool.free_blocks
+            self.receiver.expired((story.number, 0))
+            story.fenced = True
+            assert self.pool.free_blocks == free
+
+    @rule()
+    def heartbeat(self) -> None:
+        """The sources hear of those who wait for our blocks, so that their caches are kept."""
+        self.now += 1
+        heard = [send.message for send in self.receiver.heartbeats(self.now) if isinstance(send, Send)]
+        wanted = [(story.number, 0) for story in self.waiting]
+        assert heard == ([Heartbeat(HERE, tuple(wanted), self.now)] if wanted else [])
+
+    @invariant()
+    def counts_are_those_of_the_model(self) -> None:
+        assert self.receiver.queued_blocks == sum(story.asked for story in self.waiting)
+        assert self.receiver.granted_blocks == sum(story.asked for story in self.granted)
+        assert [incoming.reserve.number for incoming in self.receiver.queue] == [s.number for s in self.waiting]
+        assert {number for number, _ in self.receiver.open} == {s.number for s in self.waiting + self.granted}
+        held = sum(story.asked for story in self.granted + self.committed)
+        assert self.pool.free_blocks == self.pool.capacity - held
+        assert all(self.pool.is_current(s.loan, s.blocks) for s in self.granted + self.committed)
+
+    @contextmanager
+    def nothing_changes(self) -> Iterator[None]:
+        before = repr((self.receiver, self.pool, list(self.receiver.queue)))
+        states = [(key, incoming.state) for key, incoming in self.receiver.open.items()]
+        yield
+        assert repr((self.receiver, self.pool, list(self.receiver.queue))) == before
+        assert [(key, incoming.state) for key, incoming in self.receiver.open.items()] == states
+
+    def _signal(self, story: Story) -> Signal:
+        return Signal(story.number, 0, THERE, story.loan, WHOLE, story.blocks[: story.prompt_blocks])
+
+    def _abandon(self, number: int) -> Abandon:
+        return Abandon(number, 0, THERE, "given up", self.now)
+
+    def _check_unknown(self, number: int) -> None:
+        with self.nothing_changes():
+            assert self.receiver.abandoned(self._abandon(number)) == ()
+
+    def _check_release(self, story: Story, command: Command, reason: str) -> None:
+        assert isinstance(command, Release)
+        blocks = story.asked if story.loan else 0
+        assert (command.request_id, command.loan, command.blocks) == (story.number, story.loan, blocks)
+        assert command.reason == reason
+        assert not story.loan or not self.pool.is_current(story.loan, story.blocks)
+
+
+ReceiverAndModel.TestCase.settings = settings(deadline=None, derandomize=True, max_examples=80, stateful_step_count=40)
+TestReceiver = ReceiverAndModel.TestCase
