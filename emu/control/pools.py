@@ -20,6 +20,8 @@ from emu.control.messages import LoadReport
 class Pool(enum.Enum):
     """Which phases a machine serves."""
 
+    __hash__ = object.__hash__  # members are singletons, and Enum's own hash is a Python call
+
     PREFILL = "prefill"
     DECODE = "decode"
     MIXED = "mixed"

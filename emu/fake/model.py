@@ -24,6 +24,10 @@ class KvMemory:
         first = content + first_block
         self._content.update(zip(blocks, range(first, first + len(blocks)), strict=True))
 
+    def write_block(self, block: int, content: int, place: int) -> None:
+        """`block` holds the request's block number `place`."""
+        self._content[block] = content + place
+
     def copy_from(self, source: KvMemory, source_blocks: Sequence[int], blocks: Sequence[int], whole: bool) -> None:
         """What a landing put writes; a part of the layers does not make a usable block."""
         found = map(source._content.get, source_blocks, repeat(0))
@@ -33,8 +37,8 @@ class KvMemory:
 
     def read(self, blocks: Sequence[int], content: int) -> int:
         """The fingerprint of what an attention over these blocks sees: `content` itself when all is as it should be."""
-        found = list(map(self._content.get, blocks, repeat(0)))
-        if found == list(range(content, content + len(blocks))):
+        found = tuple(map(self._content.get, blocks))
+        if found == tuple(range(content, content + len(blocks))):
             return content
         return int.from_bytes(hashlib.blake2b(repr(found).encode(), digest_size=7).digest())
 

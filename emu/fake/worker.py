@@ -88,7 +88,9 @@ class FakeWorker:
         self._sequences: dict[int, _Sequence] = {}
         self._steps = 0  # decode steps so far
         self._lasts: list[tuple[int, int]] = []  # (worker step of the last token, request)
+        self._batch: Batch | None = None
         self._leap: _Leap | None = None
+        self._context_ps = 0  # of the first step of the leap, what rests on the cost of context
         self._layer_times: LayerTimes | None = None
 
     def steps_done(self, now: int) -> int:
@@ -100,30 +102,34 @@ class FakeWorker:
         """Of the prefill under way, if one is."""
         return self._layer_times
 
-    async def run(self, batch: Batch, mail: Signal) -> Ran:
-        assert isinstance(mail, HeapSignal)
+    def start(self, batch: Batch) -> None:
         self._change(batch)
-        clock = self._clock
-        costs = self._costs
-        context_cost_ps = unit = 0
+        now, costs = self._clock.now_ps, self._costs
+        self._batch = batch
         if batch.prefills:
             tokens, prompts = batch.prompt_tokens, len(batch.prefills)
             cached = sum(piece.first for piece in batch.prefills)
             duration = costs.mixed_ps(tokens, prompts, cached, batch.sequences, batch.context_tokens)
             if batch.layer_wise:
                 duration += self._layers * self._layer_sync_ps
-            leap = _Leap(clock.now_ps, duration, 0, 1)
-            self._layer_times = LayerTimes(clock.now_ps, duration, self._layers)
+            self._context_ps = 0
             if batch.sequences:
-                context_cost_ps = costs.decode_coefficients(batch.sequences)[1] * batch.context_tokens
+                self._context_ps = costs.decode_coefficients(batch.sequences)[1] * batch.context_tokens
+            self._leap = _Leap(now, duration, 0, 1)
+            self._layer_times = LayerTimes(now, duration, self._layers)
         else:
             base, unit = costs.decode_coefficients(batch.sequences)
-            context_cost_ps = unit * batch.context_tokens
+            self._context_ps = unit * batch.context_tokens
             limit = min(batch.max_steps, self._steps_to_last())
-            leap = _Leap(clock.now_ps, base + context_cost_ps, unit * batch.sequences, limit)
-        self._leap = leap
+            self._leap = _Leap(now, base + self._context_ps, unit * batch.sequences, limit)
+
+    async def finish(self, mail: Signal) -> Ran:
+        leap, batch = self._leap, self._batch
+        assert isinstance(mail, HeapSignal)
+        assert leap is not None
+        assert batch is not None
         await mail.wait(leap.end_ps(leap.limit), defer=leap.boundary)
-        steps = leap.steps_until(clock.now_ps)
+        steps = leap.steps_until(self._clock.now_ps)
         self._layer_times = None
         if batch.sequences:
             self._steps += steps
@@ -132,7 +138,7 @@ class FakeWorker:
             stopped=self._stopped(batch),
             first_step_ps=leap.first_ps,
             growth_ps=leap.growth_ps,
-            context_ps=steps * context_cost_ps + leap.growth_ps * (steps * (steps - 1) // 2),
+            context_ps=steps * self._context_ps + leap.growth_ps * (steps * (steps - 1) // 2),
             unmeasured_steps=self._unmeasured(batch, steps),
         )
 
@@ -140,7 +146,7 @@ class FakeWorker:
         for request_id, block in batch.grown:
             sequence = self._sequences.get(request_id)
             if sequence is not None:  # it may have left before its last blocks were named
-                self.memory.write((block,), self._model.content(request_id), len(sequence.blocks))
+                self.memory.write_block(block, self._model.content(request_id), len(sequence.blocks))
                 sequence.blocks.append(block)
         for request_id in batch.left:
             self._leave(request_id)

@@ -115,9 +115,10 @@ class MachineNode:
                 continue
             if batch.changed:
                 self._open_run(batch)
-                self._carry_out(plan.after)
+            self._worker.start(batch)
             self._running = True
-            ran = await self._worker.run(batch, self.inbox.signal)
+            self._carry_out(plan.after)  # a put may follow the layers of the step that has just started
+            ran = await self._worker.finish(self.inbox.signal)
             reports.changing(self._index)
             self._running = False
             assert self._run is not None

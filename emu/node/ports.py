@@ -62,9 +62,13 @@ class Ran:
 class Worker(Protocol):
     """Runs one batch at a time, and keeps its decoding sequences between batches."""
 
-    async def run(self, batch: Batch, mail: Signal) -> Ran:
-        """Run the batch for up to its `max_steps` steps, and no further than the first boundary between steps at which
-        a sequence has had its last token or `mail` is set."""
+    def start(self, batch: Batch) -> None:
+        """Launch the batch, for up to its `max_steps` steps."""
+        ...
+
+    async def finish(self, mail: Signal) -> Ran:
+        """Let the batch run, but no further than the first boundary between steps at which a sequence has had its last
+        token or `mail` is set."""
         ...
 
     def steps_done(self, now: int) -> int:

@@ -324,7 +324,11 @@ def _template(kind: type[Entry]) -> str:
     return f'{{"entry":"{kind.__name__}",{fields}}}\n'
 
 
-_nested = json.JSONEncoder(separators=(",", ":")).encode
+_encode_nested = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _nested(values: tuple[object, ...]) -> str:
+    return _encode_nested(values) if values else "[]"
 
 
 def _encode_step_started(entry: StepStarted, template: str = _template(StepStarted)) -> str:

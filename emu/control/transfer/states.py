@@ -14,6 +14,8 @@ from typing import Final
 class Source(enum.Enum):
     """The end that computes the cache."""
 
+    __hash__ = object.__hash__  # members are singletons, and Enum's own hash is a Python call
+
     OPEN = "open"  # assigned; nobody has told where to put it
     GRANTED = "granted"  # the destination's blocks are known, nothing is posted
     COMPUTED = "computed"  # the prefill is done, and the grant has not come
@@ -25,6 +27,8 @@ class Source(enum.Enum):
 
 
 class SourceEvent(enum.Enum):
+    __hash__ = object.__hash__  # members are singletons, and Enum's own hash is a Python call
+
     GRANT = "grant"
     STREAM = "stream"  # a prefill that hands over layer by layer is under way, and the grant is here
     COMPUTE = "compute"
@@ -36,6 +40,8 @@ class SourceEvent(enum.Enum):
 class Destination(enum.Enum):
     """The end that decodes."""
 
+    __hash__ = object.__hash__  # members are singletons, and Enum's own hash is a Python call
+
     QUEUED = "queued"  # waits for blocks
     GRANTED = "granted"
     FENCED = "fenced"  # its lease expired; the blocks wait for evidence that no write is in flight
@@ -44,6 +50,8 @@ class Destination(enum.Enum):
 
 
 class DestinationEvent(enum.Enum):
+    __hash__ = object.__hash__  # members are singletons, and Enum's own hash is a Python call
+
     LEND = "lend"
     SIGNAL = "signal"
     ABANDON = "abandon"  # the source says so, and that nothing is in flight

@@ -1,0 +1,168 @@
+"""Stalls: no machine idles while its own work fits, and no decode sits out mixed batches for long.
+
+What a machine could have done in an idle stretch is judged when something next happens there, from the state that it
+idled in: the free blocks of `loans`, whose fold must therefore read each entry after this one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from emu.laws.asked import Asked
+from emu.laws.loans import Book
+from emu.laws.verdicts import Handlers, Law, LawRules, Names, seconds
+from emu.record import entries as e
+
+
+@define(eq=False)
+class _Line:
+    """One machine: what waits there. `ready` may decode: request -> mixed batches that had run when it came to be."""
+
+    running: bool = False
+    touched_ps: int = 0
+    mixed_batches: int = 0  # with prompts, and room for all sequences that may decode
+    waiting: deque[int] = field(factory=deque)
+    preempted: dict[int, int] = field(factory=dict)  # request -> its tokens
+    prefilling: list[int] = field(factory=list)
+    ready: dict[int, int] = field(factory=dict)
+    decoding: set[int] = field(factory=set)
+
+
+class Stalls:
+    """Laws: no-idle-with-work, bounded-stall."""
+
+    def __init__(self, names: Names, rules: LawRules, asked: Asked, books: Sequence[Book]) -> None:
+        self.idle = Law(
+            "no-idle-with-work",
+            "No machine idles while a sequence there may decode, or the prompt at the head of its queue fits in the "
+            "free blocks less the watermark.",
+        )
+        self.stall = Law(
+            "bounded-stall",
+            "A sequence that may decode joins within max_preemptions + 1 further batches with prompts and room for it.",
+        )
+        self.laws = (self.idle, self.stall)
+        self._names, self._rules, self._asked, self._books = names, rules, asked, books
+        self._capacities = [book.free_blocks for book in books]
+        self._lines = [_Line() for _ in books]
+        self._targets: dict[int, int] = {}  # request -> the machine where it will decode
+        self.handlers: Handlers = {
+            e.Assigned: self._assigned,
+            e.Queued: self._queued,
+            e.Reserved: self._touched,
+            e.StepStarted: self._started,
+            e.StepFinished: self._finished,
+            e.Committed: self._committed,
+            e.Released: self._touched,
+            e.Preempted: self._preempted,
+            e.RequestEnded: self._ended,
+        }
+
+    def finish(self, at_ps: int) -> None:
+        for machine in range(len(self._lines)):
+            self._touch(machine, at_ps)
+
+    def _touch(self, machine: int, at_ps: int) -> _Line:
+        """Something happens on this machine: first judge the stretch that ends with it."""
+        line = self._lines[machine]
+        if not line.running and (line.waiting or line.ready or line.preempted) and at_ps > line.touched_ps:
+            self._idled(machine, line, at_ps)
+        line.touched_ps = at_ps
+        return line
+
+    def _idled(self, machine: int, line: _Line, at_ps: int) -> None:
+        idle = f"{self._names[machine]} idled from {seconds(line.touched_ps)} to {seconds(at_ps)} while request"
+        if line.ready:
+            self.idle.broken(at_ps, f"{idle} {next(iter(line.ready))} could decode there")
+            return
+        asked, free = self._asked, self._books[machine].free_blocks
+        if line.preempted:  # the one that wants most, since their order is the scheduler's
+            request, tokens = max(line.preempted.items(), key=lambda item: item[1])
+            stays = True
+        else:
+            request = line.waiting[0]
+            tokens, stays = asked.prompt_tokens[request], self._targets.get(request) == machine
+        if stays:
+            tokens += 1
+            if self._rules.reserve_max_tokens:
+                tokens = asked.prompt_tokens[request] + asked.max_tokens[request]
+        blocks = asked.blocks(tokens)
+        if blocks <= free - self._rules.watermark_blocks[machine] or blocks <= free == self._capacities[machine]:
+            self.idle.broken(at_ps, f"{idle} {request} waited there and its {blocks} blocks fit in {free} free ones")
+
+    def _touched(self, entry: e.Reserved | e.Released) -> None:
+        self._touch(entry[1], entry[0])
+
+    def _assigned(self, entry: e.Assigned) -> None:
+        self._targets[entry.request] = entry.decode_machine
+
+    def _queued(self, entry: e.Queued) -> None:
+        self._touch(entry.machine, entry.at_ps).waiting.append(entry.request)
+
+    def _committed(self, entry: e.Committed) -> None:
+        line = self._touch(entry.machine, entry.at_ps)
+        line.ready[entry.request] = line.mixed_batches
+
+    def _started(self, entry: e.StepStarted) -> None:
+        at_ps, machine, prefills, joined, left, sequences, _, _, _, _ = entry
+        line = self._touch(machine, at_ps)
+        line.running = True
+        ready, decoding = line.ready, line.decoding
+        if prefills:
+            for piece in prefills:
+                self._take(line, piece[0])
+        for request in left:
+            if request in decoding:  # neither ended nor preempted: it sits out
+                decoding.remove(request)
+                ready[request] = line.mixed_batches
+        for request in joined:
+            ready.pop(request, None)
+            decoding.add(request)
+        if ready and prefills and sequences + len(ready) <= self._rules.decode_batch:
+            line.mixed_batches += 1
+            request, since = next(iter(ready.items()))
+            stalled = line.mixed_batches - since
+            if stalled > self._rules.max_preemptions:
+                what = f"request {request} could decode on {self._names[machine]} and sat out {stalled} batches"
+                self.stall.broken(at_ps, what)
+
+    def _take(self, line: _Line, request: int) -> None:
+        """A prompt leaves the line for its prefill."""
+        line.prefilling.append(request)
+        if line.waiting and line.waiting[0] == request:
+            line.waiting.popleft()
+        elif request in line.preempted:
+            del line.preempted[request]
+        elif request in line.waiting:
+            line.waiting.remove(request)
+
+    def _finished(self, entry: e.StepFinished) -> None:
+        machine = entry.machine
+        line = self._lines[machine]
+        line.running = False
+        line.touched_ps = entry.at_ps
+        for request in line.prefilling:
+            if self._targets.get(request) == machine:
+                line.ready[request] = line.mixed_batches
+        line.prefilling.clear()
+
+    def _preempted(self, entry: e.Preempted) -> None:
+        line = self._touch(entry.machine, entry.at_ps)
+        line.decoding.discard(entry.request)
+        line.preempted[entry.request] = self._asked.prompt_tokens[entry.request] + entry.delivered
+
+    def _ended(self, entry: e.RequestEnded) -> None:
+        at_ps, machine, request, *_ = entry
+        self._targets.pop(request, None)
+        if machine < 0:
+            return
+        line = self._touch(machine, at_ps)
+        line.decoding.discard(request)
+        line.ready.pop(request, None)
+        if request in line.preempted:
+            del line.preempted[request]
+        elif request in line.waiting:
+            line.waiting.remove(request)
