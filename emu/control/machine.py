@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 
 from emu.control.batch import Batch, StepResult
 from emu.control.blocks import BlockPool
-from emu.control.commands import Command, End, Preempt, Report
+from emu.control.commands import Command, End, Preempt, Report, Send
 from emu.control.messages import Abandon, Acknowledge, Assign, Ended, Grant, Heartbeat, LoadReport, Reserve, Signal
 from emu.control.mixed import Scheduler, SchedulerRules
 from emu.control.request import Move, Phase, Sequence
@@ -85,17 +85,17 @@ class Machine:
             Grant: lambda grant, now: self.sender.granted(grant, now),
             Signal: self._signalled,
             Acknowledge: lambda message, _: self.sender.acknowledged(message),
-            Abandon: lambda message, _: self.receiver.abandoned(message),
+            Abandon: lambda message, now: self.receiver.abandoned(message, now),
             Heartbeat: self._heard,
             StepResult: self._stepped,
-            Drained: lambda drained, now: self.sender.drained((drained.request_id, drained.attempt), now),
+            Drained: self._drained,
             Tick: self._ticked,
         }
 
     @property
     def has_transfers(self) -> bool:
         """Whether heartbeats and sweeps are due."""
-        return bool(self.sender.open or self.receiver.open or self.sender.early)
+        return bool(self.sender.open or self.receiver.open or self.sender.early or self.receiver.early)
 
     def handle(self, event: Event, now: int) -> tuple[Command, ...]:
         """What follows from `event`. Raises IllegalMove, IllegalTransition or CommitMismatch: bugs, all of them."""
@@ -108,6 +108,8 @@ class Machine:
         batch = scheduler.next_batch()
         if scheduler.preempted or scheduler.failed:
             before += tuple(self._gave_way(now))
+            if batch is None:  # what a failed sequence had is free, and nobody would look again
+                before += self._grants(now)
         after: tuple[Command, ...] = ()
         if batch is not None and batch.prefills:
             for sequence in scheduler.prefilling:
@@ -127,6 +129,7 @@ class Machine:
             counted=self.counted,
             taken_ps=now,
             queued_prompt_tokens=scheduler.prefills.queued_tokens + prefilling,
+            outgoing=len(self.sender.open),
             sequences=scheduler.decoding + recomputing + len(receiver.open) + self.staying,
             free_blocks=self.pool.free_blocks - grown - receiver.queued_blocks,
         )
@@ -136,7 +139,11 @@ class Machine:
         request = assign.request
         sequence = Sequence(request, assign.attempt, Phase.QUEUED, assign.decode_machine)
         if self.scheduler.blocks_wanted(sequence) > self.pool.capacity:
-            return self._end(sequence, "rejected", "prompt_too_long", now)
+            rejected = self._over(sequence, "rejected", "prompt_too_long", 0, 0, now)
+            if assign.decode_machine == self.rules.index:
+                return rejected
+            abandon = Abandon(request.request_id, assign.attempt, self.rules.index, "prompt_too_long", now)
+            return *rejected, Send(assign.decode_machine, abandon)
         self.scheduler.prefills.add(sequence)
         if assign.decode_machine == self.rules.index:
             self.staying += 1
@@ -151,22 +158,47 @@ class Machine:
         return self._grants(now)
 
     def _grants(self, now: int) -> tuple[Command, ...]:
-        """Grant reservations in their order while they fit: not before a preempted sequence has its blocks back, and
-        never so many that caches which are still to come could hold up all of this machine's own work."""
-        receiver = self.receiver
+        """Grant reservations in their order while they fit, with three exceptions.
+
+        A preempted sequence has its blocks back first. Caches that are still to come hold at most half of the pool, so
+        that they cannot stop decoding, or one of them more than that. And every prompt that waits here can run beside
+        all that is promised: it was assigned before, so no two machines that prefill for each other wait in a circle.
+        """
+        receiver, scheduler, capacity = self.receiver, self.scheduler, self.pool.capacity
         granted: list[Command] = []
-        while receiver.queue and not self.scheduler.prefills.preempted:
+        if not receiver.queue or scheduler.prefills.preempted:
+            return ()
+        own = max((scheduler.blocks_wanted(sequence) for sequence in scheduler.prefills.waiting), default=0)
+        while receiver.queue:
             blocks = receiver.queue[0].blocks
             promised = receiver.granted_blocks
-            if not self.scheduler.has_room(blocks) or (promised and 2 * (promised + blocks) > self.pool.capacity):
+            if not scheduler.has_room(blocks) or promised + blocks + own > capacity:
+                break
+            if promised and 2 * (promised + blocks) > capacity:
                 break
             granted.append(receiver.lend_next(now))
         return tuple(granted)
 
     def _signalled(self, signal: Signal, now: int) -> tuple[Command, ...]:
         sequence, commands = self.receiver.signalled(signal, now)
-        if sequence is not None:
-            self.scheduler.decoder.ready.append(sequence)
+        if sequence is None:
+            return commands
+        if sequence.phase is Phase.HANDING_OVER:  # its reservation was fenced, so its cache is not usable
+            sequence.move(Move.END)
+            return *self._over(sequence, "failed", "lease_expired", 0, 0, now), *commands
+        self.scheduler.decoder.ready.append(sequence)
+        return commands
+
+    def _drained(self, drained: Drained, now: int) -> tuple[Command, ...]:
+        """Nothing is in flight any more. A cache that was given up after its prefill takes its request with it."""
+        transfer = self.sender.open.get((drained.request_id, drained.attempt))
+        if transfer is None:
+            return ()  # the acknowledgement came first
+        sequence = transfer.sequence
+        commands = self.sender.drained(key_of(sequence), now)
+        if sequence.phase is Phase.HANDING_OVER:
+            sequence.move(Move.END)
+            commands = *self._over(sequence, "failed", "lease_expired", 0, 0, now), *commands
         return commands
 
     def _heard(self, heartbeat: Heartbeat, now: int) -> tuple[Command, ...]:
@@ -187,6 +219,7 @@ class Machine:
                 commands += self._end(sequence, "failed", "lease_expired", now)
             else:
                 commands += self.sender.give_up(key, "lease_expired", now)
+        self.receiver.early.sweep(now)
         for key in self.receiver.leases.sweep(now):
             self.receiver.expired(key)
         return commands
@@ -196,8 +229,8 @@ class Machine:
         for sequence, loan, blocks in scheduler.preempted:
             yield Preempt(sequence.request.request_id, sequence.attempt, sequence.delivered, loan, blocks)
         scheduler.preempted.clear()
-        for sequence in scheduler.failed:
-            yield from self._end(sequence, "failed", "kv_capacity", now)
+        for sequence, loan, blocks in scheduler.failed:
+            yield from self._over(sequence, "failed", "kv_capacity", loan, blocks, now)
         scheduler.failed.clear()
 
     def _stepped(self, result: StepResult, now: int) -> tuple[Command, ...]:
@@ -213,15 +246,19 @@ class Machine:
         return commands
 
     def _end(self, sequence: Sequence, status: str, reason: str, now: int) -> tuple[Command, ...]:
-        request, loan, here = sequence.request, sequence.loan, self.rules.index
-        key = key_of(sequence)
-        number = blocks = 0
-        given_up: tuple[Command, ...] = ()
+        """The request is over here; what a transfer still holds goes back by the transfer's own rules."""
+        loan, key = sequence.loan, key_of(sequence)
         if key in self.sender.open:
-            given_up = self.sender.give_up(key, reason or status, now)
-        elif loan is not None:
-            number, blocks = loan.number, len(loan.blocks)
-            self.pool.give_back(loan)
-        ended = Ended(request.request_id, sequence.attempt, here, status, now)
-        end = End(request, sequence.attempt, status, reason, sequence.delivered, number, blocks)
-        return end, *given_up, Report(ended)
+            end, report = self._over(sequence, status, reason, 0, 0, now)
+            return end, *self.sender.give_up(key, reason or status, now), report
+        if loan is None:
+            return self._over(sequence, status, reason, 0, 0, now)
+        self.pool.give_back(loan)
+        return self._over(sequence, status, reason, loan.number, len(loan.blocks), now)
+
+    def _over(
+        self, sequence: Sequence, status: str, reason: str, loan: int, blocks: int, now: int
+    ) -> tuple[Command, ...]:
+        request, attempt = sequence.request, sequence.attempt
+        end = End(request, attempt, status, reason, sequence.delivered, loan, blocks)
+        return end, Report(Ended(request.request_id, attempt, self.rules.index, status, now))

@@ -118,6 +118,7 @@ class LoadReport:
     counted: int
     taken_ps: int
     queued_prompt_tokens: int  # assigned here and not prefilled yet
+    outgoing: int  # requests here that will decode elsewhere
     sequences: int  # that decode here, wait to, or have blocks reserved or asked for here
     free_blocks: int  # less what queued reservations ask for; negative when they ask for more than there is
 

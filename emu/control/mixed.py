@@ -50,7 +50,7 @@ class Scheduler:
     decoder: Decoder = field(init=False)
     watermark_blocks: int = field(init=False)
     preempted: list[tuple[Sequence, int, int]] = field(init=False, factory=list)  # with loan and blocks given back
-    failed: list[Sequence] = field(init=False, factory=list)  # no blocks left, and nobody to take them from
+    failed: list[tuple[Sequence, int, int]] = field(init=False, factory=list)  # likewise, with nobody to preempt
     _batch: tuple[Sequence, ...] = field(init=False, default=())  # whose prefill runs
     _sitting_out: list[Sequence] = field(init=False, factory=list)
     _left: list[int] = field(init=False, factory=list)  # decoding in the last batch and not now
@@ -160,14 +160,13 @@ class Scheduler:
             assert loan is not None
             held, alone = len(loan.blocks), pool.free_blocks + len(loan.blocks) == pool.capacity
             self._left.append(sequence.request.request_id)
-            if alone:
-                decoder.leave(sequence, Move.END)
-                self.failed.append(sequence)
-                continue
-            decoder.leave(sequence, Move.PREEMPT)
-            sequence.preemptions += 1
+            decoder.leave(sequence, Move.END if alone else Move.PREEMPT)
             sequence.loan = None
             pool.give_back(loan)
+            if alone:
+                self.failed.append((sequence, loan.number, held))
+                continue
+            sequence.preemptions += 1
             self.prefills.put_back(sequence)
             self.preempted.append((sequence, loan.number, held))
 

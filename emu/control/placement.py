@@ -60,8 +60,8 @@ def requests(load: Load) -> int:
 
 
 def open_sequences(load: Load) -> int:
-    """Sequences and waiting prompts, each counted once whatever its length."""
-    return load.sequences + (load.pending_tokens > 0)
+    """Requests there, each counted once whatever its length."""
+    return load.sequences + load.outgoing
 
 
 _EITHER: Final = (Pool.PREFILL, Pool.DECODE, Pool.MIXED)

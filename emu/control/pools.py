@@ -46,6 +46,7 @@ class Load:
     kv_blocks: int
     free_blocks: int
     pending_tokens: int = 0  # prompt tokens assigned and not prefilled
+    outgoing: int = 0  # requests there that will decode elsewhere
     sequences: int = 0  # that decode there, or will
     assigned: int = 0  # messages that the router has numbered for it
     reported_ps: int = 0
@@ -53,10 +54,14 @@ class Load:
     _unreported: deque[tuple[int, int, int, int]] = field(factory=deque)  # number, tokens, sequences, blocks
 
     def assign(self, prompt_tokens: int, sequences: int, blocks: int) -> int:
-        """Count an assignment that no report has counted; the number that the message must carry."""
+        """Count an assignment that no report has counted; the number that the message must carry.
+
+        A request that brings a prompt and no sequence will decode elsewhere.
+        """
         self.assigned += 1
         self._unreported.append((self.assigned, prompt_tokens, sequences, blocks))
         self.pending_tokens += prompt_tokens
+        self.outgoing += not sequences
         self.sequences += sequences
         self.free_blocks -= blocks
         return self.assigned
@@ -68,10 +73,12 @@ class Load:
             unreported.popleft()
         self.reported_ps = report.taken_ps
         self.pending_tokens = report.queued_prompt_tokens
+        self.outgoing = report.outgoing
         self.sequences = report.sequences
         self.free_blocks = report.free_blocks
         for _, prompt_tokens, sequences, blocks in unreported:
             self.pending_tokens += prompt_tokens
+            self.outgoing += not sequences
             self.sequences += sequences
             self.free_blocks -= blocks
 

@@ -194,9 +194,6 @@ class Flight:
             assert sequence.delivered == had[sequence.request.request_id], "a preemption lost tokens"
             self.preemptions += 1
         scheduler.preempted.clear()
-        if batch is None and scheduler.failed:
-            self._fail()
-            return self._next_batch()
         self._fail()
         if batch is not None:
             self._check_limits(batch, aged)
@@ -206,11 +203,11 @@ class Flight:
         return batch
 
     def _fail(self) -> None:
-        """Nobody else had a block when these failed."""
-        for sequence in self.scheduler.failed:
-            sequence.phase = Phase.DECODING
+        """Nobody else had a block when these failed; theirs are back."""
+        for sequence, _, blocks in self.scheduler.failed:
+            assert blocks
+            assert sequence.loan is None
             self._end(sequence, "failed")
-            assert self.scheduler.pool.free_blocks == self.capacity
         self.scheduler.failed.clear()
 
     def _check_limits(self, batch: Batch, aged: set[int]) -> None:
@@ -287,5 +284,5 @@ class Flight:
         del self.alive[request_id]
         self._waited.pop(request_id, None)
         self.ended[request_id] = (status, sequence.delivered)
-        assert loan is not None
-        self.scheduler.pool.give_back(loan)
+        if loan is not None:
+            self.scheduler.pool.give_back(loan)

@@ -1,6 +1,5 @@
 """One machine's core, story by story: what it grants, reports, gives up, and what it must not leave lying."""
 
-import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,13 +200,11 @@ def test_a_prompt_that_can_never_fit_is_rejected() -> None:
     assert core.load_report(0, 0).sequences == 0
 
 
-@pytest.mark.xfail(reason="the decode machine keeps the reservation of a prompt that was rejected elsewhere")
 def test_a_rejected_prompt_gives_up_its_reservation() -> None:
     commands = machine(10).handle(assign(1, 11, THERE), 0)
     assert [send.machine for send in commands if isinstance(send, Send)] == [THERE]
 
 
-@pytest.mark.xfail(reason="blocks of a sequence that failed go back after the batch was chosen, and nobody looks again")
 def test_after_a_failure_those_who_waited_for_its_memory_run() -> None:
     core = machine(4)
     begin(core, assign(1, 4))
@@ -219,7 +216,6 @@ def test_after_a_failure_those_who_waited_for_its_memory_run() -> None:
     assert plan.batch is not None, "the machine sleeps, with room for the request in its queue"
 
 
-@pytest.mark.xfail(reason="an acknowledgement that comes while its transfer drains is an illegal transition")
 def test_an_acknowledgement_behind_an_expired_lease_is_heard() -> None:
     core = machine(10)
     begin(core, assign(1, 2, THERE))
@@ -229,7 +225,6 @@ def test_an_acknowledgement_behind_an_expired_lease_is_heard() -> None:
     core.handle(Acknowledge(1, 0, THERE, LAYERS, (), 2 + LEASE), 2 + LEASE)
 
 
-@pytest.mark.xfail(reason="a signal that comes behind its source's last word is a KeyError", raises=KeyError)
 def test_a_signal_behind_an_abandonment_is_silent() -> None:
     core = machine(10)
     (lend,) = begin(core, reserve(1, 2)).before
@@ -238,9 +233,6 @@ def test_a_signal_behind_an_abandonment_is_silent() -> None:
     assert core.handle(Signal(1, 0, THERE, lend.message.loan, WHOLE, lend.message.blocks), 2) == ()
 
 
-@pytest.mark.xfail(
-    reason="an abandonment that overtakes its reservation is forgotten, and the reservation waits for ever"
-)
 def test_an_abandonment_may_overtake_its_reservation() -> None:
     core = machine(10)
     core.handle(Abandon(1, 0, THERE, "completed", 0), 0)
@@ -250,7 +242,6 @@ def test_an_abandonment_may_overtake_its_reservation() -> None:
     assert core.pool.free_blocks == 10
 
 
-@pytest.mark.xfail(reason="a cache that comes to a fenced reservation is dropped, and neither end ends its request")
 def test_a_request_whose_reservation_was_fenced_ends() -> None:
     core = machine(10)
     (lend,) = begin(core, reserve(1, 2)).before
@@ -260,9 +251,6 @@ def test_a_request_whose_reservation_was_fenced_ends() -> None:
     assert {End, Send} & set(kinds(commands)), "its client waits, and so do the blocks at its source"
 
 
-@pytest.mark.xfail(
-    reason="two machines grant each other the memory that their own prompts wait for", raises=AssertionError
-)
 def test_two_machines_that_prefill_for_each_other_do_not_wait_in_a_circle() -> None:
     """Each lends six of ten blocks to a cache that the other cannot compute, since it has lent six of ten blocks."""
     network = Network(10, 4, SchedulerRules(), [0])

@@ -31,7 +31,7 @@ def submit(number: int, prompt_tokens: int = 160, max_tokens: int = 50, draw: in
 
 
 def idle(machine: int, counted: int, sequences: int = 0, tokens: int = 0) -> LoadReport:
-    return LoadReport(machine, counted, 0, tokens, sequences, BLOCKS)
+    return LoadReport(machine, counted, 0, tokens, 0, sequences, BLOCKS)
 
 
 def beliefs(core: Router) -> list[tuple[object, ...]]:
@@ -119,7 +119,7 @@ def test_no_machine_for_a_phase() -> None:
 def borrowed(**rules: object) -> Router:
     """Prefill machine 0 was borrowed, at time 0, since decode machine 2 has no memory; it has work of both kinds."""
     core = router(P, P, D, **rules)
-    core.handle(LoadReport(2, 0, 0, 0, 9, 0), 0)
+    core.handle(LoadReport(2, 0, 0, 0, 0, 9, 0), 0)
     assert moves(core.handle(submit(1), 0)) == [MoveMachine(0, "mixed", "prefill")]
     core.handle(idle(0, 1, sequences=1, tokens=160), 1)
     return core
@@ -157,7 +157,7 @@ def test_a_machine_that_stays_away_gets_another_home() -> None:
 
 def test_the_last_machine_at_home_keeps_its_home() -> None:
     core = router(P, D, repurpose_after_ps=MINUTE)
-    core.handle(LoadReport(1, 0, 0, 0, 9, 0), 0)
+    core.handle(LoadReport(1, 0, 0, 0, 0, 9, 0), 0)
     core.handle(submit(1), 0)
     assert core.handle(idle(0, 1, sequences=1, tokens=1), 2 * MINUTE) == ()
     assert core.handle(idle(0, 1), 3 * MINUTE) == (MoveMachine(0, "prefill", "prefill"),)

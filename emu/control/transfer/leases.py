@@ -23,6 +23,9 @@ class Leases:
     def __len__(self) -> int:
         return len(self._deadlines)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._deadlines
+
     def grant(self, key: Key, now: int) -> None:
         self._deadlines[key] = now + self.duration_ps
 

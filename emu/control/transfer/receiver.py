@@ -50,11 +50,19 @@ class Receiver:
     queue: deque[Incoming] = field(init=False, factory=deque)
     queued_blocks: int = field(init=False, default=0)
     granted_blocks: int = field(init=False, default=0)  # and not committed yet
+    early: Leases = field(init=False)  # of abandonments that may have overtaken their reservations
+
+    def __attrs_post_init__(self) -> None:
+        self.early = Leases(self.leases.duration_ps)
 
     def ask(self, reserve: Reserve, blocks: int) -> None:
-        """A reservation of `blocks` blocks waits its turn."""
+        """A reservation of `blocks` blocks waits its turn, unless its source's last word came before it."""
+        key = _key(reserve)
+        if key in self.early:
+            self.early.end(key)
+            return
         incoming = Incoming(reserve, blocks)
-        self.open[_key(reserve)] = incoming
+        self.open[key] = incoming
         self.queue.append(incoming)
         self.queued_blocks += blocks
 
@@ -71,15 +79,17 @@ class Receiver:
         return Lend(reserve.prefill_machine, grant, incoming.blocks, reserve.sent_ps)
 
     def signalled(self, signal: Signal, now: int) -> tuple[Sequence | None, tuple[Command, ...]]:
-        """The data is here: the sequence that may decode now, or None where its lease had expired.
-
-        Raises CommitMismatch.
+        """The data is here: the sequence that may decode now, READY; or still HANDING_OVER where its lease had expired;
+        or None where the source had given up. Raises CommitMismatch.
         """
         key = (signal.request_id, signal.attempt)
-        incoming = self.open[key]
-        loan = incoming.loan
+        incoming = self.open.get(key)
+        if incoming is None:
+            return None, ()
+        loan, request = incoming.loan, incoming.reserve.request
+        sequence = Sequence(request, signal.attempt, Phase.HANDING_OVER, self.here, loan, delivered=1)
         if incoming.state is Destination.FENCED:
-            return None, self._abandon(incoming, "expired", -1)
+            return sequence, self._abandon(incoming, "expired", -1)
         if loan is None:
             raise CommitMismatch(f"request {key}: a signal before any grant")
         prompt_blocks = self.pool.blocks_for(incoming.reserve.request.prompt_tokens)
@@ -88,27 +98,29 @@ class Receiver:
             raise CommitMismatch(f"request {key}: the signal does not name the blocks and layers that were granted")
         incoming.move(DestinationEvent.SIGNAL)
         self._forget(key, incoming)
-        sequence = Sequence(incoming.reserve.request, signal.attempt, Phase.HANDING_OVER, self.here, loan, delivered=1)
         sequence.move(Move.COMMIT)
         below, holes = acknowledgement(signal.layers)
         acknowledge = Acknowledge(*key, self.here, below, holes, now)
         commit = Commit(incoming.reserve.prefill_machine, acknowledge, signal.layers, loan.number, prompt_blocks)
         return sequence, (commit,)
 
-    def abandoned(self, message: Abandon) -> tuple[Command, ...]:
+    def abandoned(self, message: Abandon, now: int) -> tuple[Command, ...]:
         """The source puts nothing more, and nothing is in flight."""
         key = (message.request_id, message.attempt)
         incoming = self.open.get(key)
-        return () if incoming is None else self._abandon(incoming, "abandoned", message.sent_ps)
+        if incoming is None:
+            self.early.grant(key, now)
+            return ()
+        return self._abandon(incoming, "abandoned", message.sent_ps)
 
     def expired(self, key: Key) -> None:
         """Fence the attempt: its blocks stay out until the source's last word, which comes behind its writes."""
         self.open[key].move(DestinationEvent.EXPIRE)
 
     def heartbeats(self, now: int) -> tuple[Command, ...]:
-        """One message to each source whose cache waits for our blocks."""
+        """One message to each source whose cache we want, whether it has our blocks yet or not."""
         wanted: dict[int, list[Key]] = {}
-        for incoming in self.queue:
+        for incoming in self.open.values():
             wanted.setdefault(incoming.reserve.prefill_machine, []).append(_key(incoming.reserve))
         return tuple(Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
 

@@ -72,6 +72,7 @@ SOURCE: Final[dict[tuple[Source, SourceEvent], Source]] = {
     (Source.FLUSHING, SourceEvent.ACKNOWLEDGE): Source.RELEASED,
     (Source.FLUSHING, SourceEvent.GIVE_UP): Source.DRAINING,
     (Source.DRAINING, SourceEvent.DRAIN): Source.ABANDONED,
+    (Source.DRAINING, SourceEvent.ACKNOWLEDGE): Source.RELEASED,  # it had arrived; that is evidence too
 }
 
 DESTINATION: Final[dict[tuple[Destination, DestinationEvent], Destination]] = {

@@ -75,11 +75,11 @@ class ReceiverAndModel(RuleBasedStateMachine):
         if cuts:
             signal = evolve(signal, layers=((1, LAYERS - 1), (0, 1)))
         sequence, (command,) = self.receiver.signalled(signal, self.now)
+        assert sequence is not None
         if story.fenced:
-            assert sequence is None
+            assert sequence.phase is Phase.HANDING_OVER, "it never commits"
             self._check_release(story, command, "expired")
             return
-        assert sequence is not None
         assert sequence.loan is not None
         assert (sequence.phase, sequence.delivered, sequence.peer) == (Phase.READY, 1, HERE)
         assert (sequence.loan.number, tuple(sequence.loan.blocks)) == (story.loan, story.blocks)
@@ -127,7 +127,7 @@ class ReceiverAndModel(RuleBasedStateMachine):
             self._check_unknown(self.asked + 1)
             return
         story = stories[pick % len(stories)]
-        (command,) = self.receiver.abandoned(self._abandon(story.number))
+        (command,) = self.receiver.abandoned(self._abandon(story.number), self.now)
         if story in self.waiting:
             self.waiting.remove(story)
         else:
@@ -148,10 +148,10 @@ class ReceiverAndModel(RuleBasedStateMachine):
 
     @rule()
     def heartbeat(self) -> None:
-        """The sources hear of those who wait for our blocks, so that their caches are kept."""
+        """The sources hear of every cache that is wanted, so that it is kept."""
         self.now += 1
         heard = [send.message for send in self.receiver.heartbeats(self.now) if isinstance(send, Send)]
-        wanted = [(story.number, 0) for story in self.waiting]
+        wanted = sorted((story.number, 0) for story in self.waiting + self.granted)
         assert heard == ([Heartbeat(HERE, tuple(wanted), self.now)] if wanted else [])
 
     @invariant()
@@ -179,8 +179,9 @@ class ReceiverAndModel(RuleBasedStateMachine):
         return Abandon(number, 0, THERE, "given up", self.now)
 
     def _check_unknown(self, number: int) -> None:
-        with self.nothing_changes():
-            assert self.receiver.abandoned(self._abandon(number)) == ()
+        assert self.receiver.abandoned(self._abandon(number), 0) == ()
+        assert (number, 0) in self.receiver.early, "its reservation may still come"
+        self.receiver.early.end((number, 0))
 
     def _check_release(self, story: Story, command: Command, reason: str) -> None:
         assert isinstance(command, Release)
