@@ -8,6 +8,7 @@ Which batch runs is decided elsewhere; how long it takes, and when a sequence's 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from math import isqrt
 
 from attrs import define, frozen
@@ -143,15 +144,22 @@ class FakeWorker:
         )
 
     def _change(self, batch: Batch) -> None:
-        for request_id, block in batch.grown:
+        grown = batch.grown
+        if batch.left:
+            # what leaves has decoded with its own blocks, which may be another's from this batch on
+            self._grow([lent for lent in grown if lent[0] in batch.left])
+            for request_id in batch.left:
+                self._leave(request_id)
+        self._grow(grown)
+        for piece in batch.joined:
+            self._join(piece)
+
+    def _grow(self, grown: Iterable[tuple[int, int]]) -> None:
+        for request_id, block in grown:
             sequence = self._sequences.get(request_id)
             if sequence is not None:  # it may have left before its last blocks were named
                 self.memory.write_block(block, self._model.content(request_id), len(sequence.blocks))
                 sequence.blocks.append(block)
-        for request_id in batch.left:
-            self._leave(request_id)
-        for piece in batch.joined:
-            self._join(piece)
 
     def _join(self, piece: Slice) -> None:
         content = self._model.content(piece.request_id)

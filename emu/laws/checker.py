@@ -30,7 +30,7 @@ class Checker:
         self.laws: tuple[Family, ...] = (
             asked,
             self._passage,
-            Lives(names, machines, started.requests),
+            Lives(names, machines, started.requests, rules.layers),
             Tokens(names, rules, asked, machines),
             Steps(names, rules, machines),
             Transfers(names, rules, asked),

@@ -45,7 +45,8 @@ class _Life:
 class Lives:
     """Laws: ends-once, silent-after-end, rejected-costs-nothing, one-phase, causality, all-finish."""
 
-    def __init__(self, names: Names, machines: int, requests: int) -> None:
+    def __init__(self, names: Names, machines: int, requests: int, layers: int) -> None:
+        self._last_layer = layers - 1
         self.ends_once = Law("ends-once", "Every request that arrives ends exactly once.")
         self.silent = Law("silent-after-end", "Nothing happens to a request after its end.")
         self.rejected = Law("rejected-costs-nothing", "What the router rejects has no machine, token or block.")
@@ -56,7 +57,7 @@ class Lives:
         self.causality = Law(
             "causality",
             "Of an attempt: arrival <= queued <= prefill start <= transfer start, and prefill end <= first token <= "
-            "commit <= second token, in ps.",
+            "commit <= second token, in ps; the last layer lands after it was computed, the signal before the commit.",
         )
         self.all_finish = Law("all-finish", "At the end of a run no request is unfinished.")
         self.laws = (
@@ -83,6 +84,7 @@ class Lives:
             e.StepStarted: self._started,
             e.StepFinished: self._finished,
             e.TransferStarted: self._transfer,
+            e.Landed: self._land,
             e.Committed: self._commit,
             e.Preempted: self._preempt,
             e.RequestEnded: self._end,
@@ -213,9 +215,18 @@ class Lives:
         what = f"had its KV cache put from {self._names[source]} to {self._names[target]}"
         self._misplaced(at_ps, request, life, what)
 
+    def _land(self, entry: e.Landed) -> None:
+        life = self._lives.get(entry.request)
+        if life is not None and life.phase == _PREFILLING and entry.last_layer == self._last_layer:
+            where = self._names[entry.target]
+            what = f"the last layer of request {entry.request} landed on {where} before it was computed"
+            self.causality.broken(entry.at_ps, what)
+
     def _commit(self, entry: e.Committed) -> None:
-        at_ps, machine, request, attempt, _, _, _ = entry
+        at_ps, machine, request, attempt, _, _, _, signalled_ps = entry
         life = self._lives.get(request)
+        if signalled_ps > at_ps:
+            self.causality.broken(at_ps, f"request {request} was committed before its signal came")
         if life is None or life.phase != _HANDING_OVER or life.target != machine or attempt != life.attempt:
             if life is None or attempt >= life.attempt:
                 self._misplaced(at_ps, request, life, f"was committed on {self._names[machine]}")

@@ -138,7 +138,7 @@ class Transfers:
         self.bytes_landed.broken(at_ps, what)
 
     def _committed(self, entry: e.Committed) -> None:
-        at_ps, machine, request, _, layers, loan, blocks = entry
+        at_ps, machine, request, _, layers, loan, blocks, _ = entry
         transfer = self._open.get(entry[2:4])
         if transfer is None or transfer.target != machine or transfer.loan != loan:
             what = f"request {request} was committed in loan {loan} of {self._names[machine]}, which it was not granted"

@@ -15,7 +15,7 @@ from attrs import define, frozen
 from emu.control import commands as c
 from emu.control import machine as m
 from emu.control.batch import Batch, StepResult
-from emu.control.messages import Assign, Grant, Heartbeat, LoadReport, Message, Reserve
+from emu.control.messages import Assign, Grant, Heartbeat, LoadReport, Message, Reserve, Signal
 from emu.node.codes import REASONS
 from emu.node.mailbox import Mailbox
 from emu.node.ports import Client, Clock, KvLink, Ran, Recorder, Reports, Wire, Worker
@@ -73,6 +73,7 @@ class MachineNode:
         self._run: _OpenRun | None = None
         self._running = False  # steps are under way that the core has not counted
         self._ticking = False
+        self._signalled_ps: dict[tuple[int, int], int] = {}  # when signals came that the core has not seen yet
         self._grown = 0
         self._carry: dict[type, Callable[[Any], None]] = {
             c.Send: lambda send: ports.wire.send(send.machine, send.message),
@@ -90,6 +91,8 @@ class MachineNode:
 
     def deliver(self, message: Message | m.Drained) -> None:
         """What the network hands in."""
+        if isinstance(message, Signal):
+            self._signalled_ps[message.request_id, message.attempt] = self._clock.now()
         box = self.transfers if isinstance(message, AT_ONCE) else self.inbox
         box.post(message)  # type: ignore[arg-type]  # the router's own kinds never come here
 
@@ -158,6 +161,8 @@ class MachineNode:
         if isinstance(event, Reserve):
             self._note_reservation(event, commands, now)
         self._carry_out(commands)
+        if isinstance(event, Signal):
+            del self._signalled_ps[event.request_id, event.attempt]
 
     def _carry_out(self, commands: tuple[c.Command, ...]) -> None:
         for command in commands:
@@ -249,7 +254,16 @@ class MachineNode:
         layers = sum(last - first + 1 for first, last in commit.layers)
         now = self._clock.now()
         self._record(
-            e.Committed(now, self._index, message.request_id, message.attempt, layers, commit.loan, commit.blocks)
+            e.Committed(
+                now,
+                self._index,
+                message.request_id,
+                message.attempt,
+                layers,
+                commit.loan,
+                commit.blocks,
+                self._signalled_ps[message.request_id, message.attempt],
+            )
         )
         self._ports.wire.send(commit.machine, message)
 

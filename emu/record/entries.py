@@ -203,7 +203,7 @@ class Landed(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """The decode machine has the whole cache of an attempt and may use it."""
+    """The decode machine has seen, at a step boundary, the signal that came at `signalled_ps`: it may use the cache."""
 
     at_ps: int
     machine: int
@@ -212,6 +212,7 @@ class Committed(NamedTuple):
     layers: int
     loan: int
     blocks: int
+    signalled_ps: int
 
 
 class Released(NamedTuple):

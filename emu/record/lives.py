@@ -183,7 +183,7 @@ class Lives:
             self.transfers += 1
 
     def _committed(self, entry: e.Committed) -> None:
-        at_ps, _, request, _, layers, _, _ = entry
+        _, _, request, _, layers, _, _, at_ps = entry  # when the data was there, whenever the machine looked
         life = self._open.get(request)
         if life is None or life.transfer_start_ps == NEVER:
             return

@@ -248,6 +248,7 @@ BITES = (
     ),
     Bite("one-phase", _around(FakeClient, "_arrive", _arrives_twice)),
     Bite("causality", _around(WirePort, "send", _assigns_elsewhere), scenario_of(prefill=2)),
+    Bite("causality", _around(FakeWorker, "layer_times", _ignored), rows=((0, 2000, 2),) * 3),
     Bite("all-finish", _around(Machine, "_grants", _nothing)),
     Bite("tokens-once", _around(Decoder, "leave", _one_token_more)),
     Bite("batch-members", _around(Scheduler, "_stop", _names_it_twice), rows=CROWD + FEW),

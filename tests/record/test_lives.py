@@ -183,7 +183,7 @@ def test_a_transfer_is_overlapped_from_its_first_layer_to_the_end_of_the_prefill
             e.StepStarted(100, 0, (piece,), (), (), 0, 0, 1, 0, 999),
             e.TransferStarted(100, 0, 1, 0, 0, 0, 3, 1000, 1),
             e.StepFinished(500, 0, 100, 1, 0, 10, 400, 0, 0, 0, 0),
-            e.Committed(600, 1, 0, 0, 4, 1, 1),
+            e.Committed(700, 1, 0, 0, 4, 1, 1, 600),
         ],
     )
     assert lives.overlapped_byte_ps == 1000 * 300

@@ -112,7 +112,7 @@ class Stepper:
             machine.ready.append(truth)
             assert truth.transfer is not None
             truth.transfer = (truth.transfer[0], at_ps)
-            self.entries.append(e.Committed(at_ps, machine.index, truth.request, 0, LAYERS, 1, 1))
+            self.entries.append(e.Committed(at_ps, machine.index, truth.request, 0, LAYERS, 1, 1, at_ps))
         gave_way, joined = self._choose(machine)
         if joined or machine.prefills or machine.left or not machine.running:
             self._close(machine, at_ps)

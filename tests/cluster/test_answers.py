@@ -1,0 +1,54 @@
+"""Whatever happens to a request, its answer is the one that it gets alone: same tokens out of the same KV."""
+
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_clusters import Row, Written, rows, scenario_of, scenarios, written
+
+from emu.record.entries import RequestEnded, Status
+from emu.scenario.schema import Router, Scenario, Transfer
+
+
+def answers(run: Written) -> dict[int, tuple[int, int]]:
+    """Tokens and output digest of each completed request."""
+    ended = run.of(RequestEnded)
+    return {end.request: (end.output_tokens, end.output_digest) for end in ended if end.status == Status.COMPLETED}
+
+
+@settings(max_examples=150, deadline=None)
+@given(scenarios(), rows)
+def test_answers_do_not_depend_on_the_cluster(scenario: Scenario, requests: list[Row]) -> None:
+    spacious = scenario_of(0, 0, 8, router=Router(policy="round-robin"), workload=scenario.workload)
+    alone = answers(written(spacious, requests))
+    found = answers(written(scenario, requests))
+    assert found == {request: answer for request, answer in alone.items() if request in found}
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows, st.sampled_from([40, 60, 2000]))
+def test_serialized_and_layer_wise_and_local_give_the_same_answers(requests: list[Row], kv_blocks: int) -> None:
+    def run(mode: str) -> dict[int, tuple[int, int]]:
+        return answers(written(scenario_of(2, 2, kv_blocks=kv_blocks, transfer=Transfer(mode=mode)), requests))  # type: ignore[arg-type]
+
+    found = [run(mode) for mode in ("serialized", "layer-wise", "auto")]
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_wrong_byte_is_loud() -> None:
+    """The same request, with the prompt's blocks swapped on their way, has another answer."""
+    scenario = scenario_of(transfer=Transfer(mode="serialized"))
+    rows_: list[Row] = [(0, 900, 20)]
+    right = answers(written(scenario, rows_))
+    assert right == answers(written(evolve(scenario, interleaving=1), rows_))
+    from emu.fake.model import KvMemory
+
+    copy = KvMemory.copy_from
+
+    def swapped(self: KvMemory, source: KvMemory, source_blocks: list[int], blocks: list[int], whole: bool) -> None:
+        copy(self, source, tuple(reversed(source_blocks)), blocks, whole)
+
+    KvMemory.copy_from = swapped  # type: ignore[assignment,method-assign]
+    try:
+        assert answers(written(scenario, rows_)) != right
+    finally:
+        KvMemory.copy_from = copy  # type: ignore[method-assign]
