@@ -73,6 +73,10 @@ class Decoder:
         if self.grows:
             del self._wheel[self._place.pop(request_id)][request_id]
 
+    def due_now(self) -> int:
+        """Blocks that the step that starts now needs."""
+        return len(self._wheel[self.steps % len(self._wheel)])
+
     def blocks_due(self, first: int, steps: int) -> int:
         """Blocks that the running sequences need for steps `first` to `first + steps - 1`."""
         rounds, rest = divmod(steps, len(self._wheel))
@@ -98,7 +102,7 @@ class Decoder:
         return most
 
     def grow(self) -> None:
-        """Take the blocks of the step that starts now; `blocks_due(steps, 1)` of them must be free."""
+        """Take the blocks of the step that starts now; `due_now()` of them must be free."""
         for request_id, sequence in self._wheel[self.steps % len(self._wheel)].items():
             assert sequence.loan is not None
             self.grown.append((request_id, self.pool.extend(sequence.loan)))

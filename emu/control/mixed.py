@@ -97,10 +97,13 @@ class Scheduler:
     def next_batch(self) -> Batch | None:
         """The batch to run now, or None where nothing can run. Takes blocks, and preempts where they run out."""
         decoder = self.decoder
-        self._make_room()
-        decoder.grow()
-        joined = self._join()
-        prefills = self._take_prompts()
+        if not (decoder.running or decoder.ready or self.prefills):
+            return None
+        if decoder.due_now():
+            self._make_room()
+            decoder.grow()
+        joined = self._join() if decoder.ready else []
+        prefills = self._take_prompts() if self.prefills else ()
         if prefills and decoder.running:
             joined = self._sit_out(sum(piece.count for piece in prefills), joined)
         sequences = len(decoder.running)
@@ -154,7 +157,7 @@ class Scheduler:
     def _make_room(self) -> None:
         """Preempt until the blocks of the coming step are free. Alone with the whole pool, a sequence has failed."""
         decoder, pool = self.decoder, self.pool
-        while decoder.blocks_due(decoder.steps, 1) > pool.free_blocks:
+        while decoder.due_now() > pool.free_blocks:
             sequence = decoder.victim(self.rules.max_preemptions)
             loan = sequence.loan
             assert loan is not None

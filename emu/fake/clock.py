@@ -170,13 +170,12 @@ class HeapSignal:
             until_ps = set_ps if until_ps is None else min(set_ps, until_ps)
         self._task, self._defer = current_task(), defer
         self._entry = None if until_ps is None else clock.wake_at(until_ps, self._salt, self._task, not periodic)
-
-        def abort(_: RaiseCancelT) -> Abort:
-            if self._entry is not None:
-                clock.cancel(self._entry)
-            return Abort.SUCCEEDED
-
         try:
-            await wait_task_rescheduled(abort)
+            await wait_task_rescheduled(self._abort)
         finally:
             self._task = self._entry = self._defer = None
+
+    def _abort(self, _: RaiseCancelT) -> Abort:
+        if self._entry is not None:
+            self._clock.cancel(self._entry)
+        return Abort.SUCCEEDED

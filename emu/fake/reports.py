@@ -47,6 +47,8 @@ class FakeReports:
         it, and those on their way."""
         now, reporter = self.clock.now_ps, self._reporters[machine]
         reporter.changed_ps = now
+        if reporter.listed and reporter.asked_ps + self.every_ps > now:
+            return  # no tick since the last one that was asked for
         if not self.every_ps:
             reporter.sent.append((reporter.asked_ps + self.latency_ps, reporter.source(now)))
             reporter.asked_ps = now
