@@ -39,7 +39,6 @@ class BlockPool:
     grown: int = field(init=False, default=0)  # blocks ever lent by `extend`
     _free: list[int] = field(init=False, factory=list)  # given back, the latest last
     _untouched: int = field(init=False, default=0)  # blocks from this id on were never lent
-    _tenant: dict[int, int] = field(init=False, factory=dict)  # block id -> number of its latest loan
     _loans: dict[int, Loan] = field(init=False, factory=dict)
     _lent: int = field(init=False, default=0)
 
@@ -73,7 +72,6 @@ class BlockPool:
             first, self._untouched = self._untouched, self._untouched + count - len(taken)
             taken += range(first, self._untouched)
         loan = Loan(self._lent, request_id, attempt, taken)
-        self._tenant.update(dict.fromkeys(taken, loan.number))
         self._loans[loan.number] = loan
         return loan
 
@@ -85,7 +83,6 @@ class BlockPool:
             block, self._untouched = self._untouched, self._untouched + 1
         else:
             raise PoolExhausted(f"one block asked for, none of {self.capacity} free")
-        self._tenant[block] = loan.number
         loan.blocks.append(block)
         self.grown += 1
         return block
@@ -112,7 +109,8 @@ class BlockPool:
 
     def is_current(self, number: int, blocks: tuple[int, ...]) -> bool:
         """Whether these blocks are still lent under that number, so that a write that names it is not stale."""
-        return number in self._loans and all(self._tenant.get(block) == number for block in blocks)
+        loan = self._loans.get(number)
+        return loan is not None and set(blocks) <= set(loan.blocks)
 
     def _free_if_idle(self, loan: Loan) -> bool:
         if loan.owned or loan.pins:

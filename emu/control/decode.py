@@ -92,7 +92,8 @@ class Decoder:
             heapq.heappop(ends)
         most = ends[0][0] - self.steps
         free = self.pool.free_blocks
-        if self._place and most > 1 and self.blocks_due(self.steps + 1, most - 1) > free:
+        at_most = len(self._place) * (most // len(self._wheel) + 1)  # cheaper than the exact count, and mostly enough
+        if at_most > free and self.blocks_due(self.steps + 1, most - 1) > free:
             rounds = free // len(self._place)
             most = min(most, 1 + rounds * len(self._wheel))
             free -= rounds * len(self._place)

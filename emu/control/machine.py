@@ -121,8 +121,12 @@ class Machine:
         """What the machine has `steps_done` steps into its running batch; changes nothing."""
         scheduler, receiver = self.scheduler, self.receiver
         decoder = scheduler.decoder
-        prefilling = sum(s.request.prompt_tokens for s in scheduler.prefilling if not s.delivered)
-        recomputing = sum(1 for s in scheduler.prefilling if s.delivered)
+        prefilling = recomputing = 0
+        for sequence in scheduler.prefilling:
+            if sequence.delivered:
+                recomputing += 1
+            else:
+                prefilling += sequence.request.prompt_tokens
         grown = decoder.blocks_due(decoder.steps + 1, steps_done) if steps_done else 0
         return LoadReport(
             machine=self.rules.index,

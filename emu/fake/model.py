@@ -12,35 +12,60 @@ import hashlib
 from collections.abc import Sequence
 from itertools import repeat
 
+from attrs import frozen
+
+
+@frozen(eq=False)
+class Extent:
+    """One write: these blocks hold the request's blocks `first` and on, in this order.
+
+    All blocks of a write share one Extent, so that writing and reading cost little more than a dict's lookups.
+    """
+
+    content: int
+    first: int
+    blocks: tuple[int, ...]
+
 
 class KvMemory:
     """The physical content of one machine's KV blocks, by block id; a block never written holds nothing."""
 
     def __init__(self) -> None:
-        self._content: dict[int, int] = {}
+        self._extents: dict[int, Extent] = {}
 
-    def write(self, blocks: Sequence[int], content: int, first_block: int = 0) -> None:
-        """`blocks` hold the request's blocks `first_block` and on."""
-        first = content + first_block
-        self._content.update(zip(blocks, range(first, first + len(blocks)), strict=True))
+    def write(self, blocks: tuple[int, ...], content: int, first: int = 0) -> None:
+        """`blocks` hold the blocks `first` and on of the request with that content."""
+        self._extents.update(dict.fromkeys(blocks, Extent(content, first, blocks)))
 
-    def write_block(self, block: int, content: int, place: int) -> None:
-        """`block` holds the request's block number `place`."""
-        self._content[block] = content + place
-
-    def copy_from(self, source: KvMemory, source_blocks: Sequence[int], blocks: Sequence[int], whole: bool) -> None:
+    def copy_from(self, source: KvMemory, source_blocks: tuple[int, ...], blocks: tuple[int, ...], whole: bool) -> None:
         """What a landing put writes; a part of the layers does not make a usable block."""
-        found = map(source._content.get, source_blocks, repeat(0))
-        if not whole:
-            found = map(hash, zip(repeat("part"), found))
-        self._content.update(zip(blocks, found, strict=True))
+        extent = source._extents.get(source_blocks[0]) if source_blocks else None
+        if whole and extent is not None and source.read(source_blocks, extent.content) == extent.content:
+            self.write(blocks, extent.content)
+        else:
+            self.write(blocks, _digest(repr([source._seen(source_blocks), whole])))
 
-    def read(self, blocks: Sequence[int], content: int) -> int:
+    def read(self, blocks: tuple[int, ...], content: int) -> int:
         """The fingerprint of what an attention over these blocks sees: `content` itself when all is as it should be."""
-        found = tuple(map(self._content.get, blocks))
-        if found == tuple(range(content, content + len(blocks))):
-            return content
-        return int.from_bytes(hashlib.blake2b(repr(found).encode(), digest_size=7).digest())
+        found = list(map(self._extents.get, blocks))
+        place = 0
+        while place < len(blocks):
+            extent = found[place]
+            if extent is None or extent.content != content or extent.first != place:
+                break
+            end = min(place + len(extent.blocks), len(blocks))
+            if found[place:end].count(extent) != end - place or blocks[place:end] != extent.blocks[: end - place]:
+                break
+            place = end
+        return content if place >= len(blocks) else _digest(repr(self._seen(blocks)))
+
+    def _seen(self, blocks: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Content and place of what each block holds; (0, 0) for nothing."""
+        extents = map(self._extents.get, blocks, repeat(Extent(0, 0, ())))
+        return [
+            (extent.content, extent.first + extent.blocks.index(block)) if extent.blocks else (0, 0)
+            for block, extent in zip(blocks, extents, strict=True)
+        ]
 
 
 class FakeModel:
@@ -66,4 +91,9 @@ class FakeModel:
     def output_digest(self, request_id: int) -> int:
         """Of all tokens said so far, in 48 bits; forgets them."""
         runs = self._runs.pop(request_id, [])
-        return int.from_bytes(hashlib.blake2b(repr(runs).encode(), digest_size=6).digest())
+        return _digest(repr(runs))
+
+
+def _digest(text: str) -> int:
+    """48 bits that no other text is likely to have."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest())

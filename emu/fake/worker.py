@@ -158,7 +158,7 @@ class FakeWorker:
         for request_id, block in grown:
             sequence = self._sequences.get(request_id)
             if sequence is not None:  # it may have left before its last blocks were named
-                self.memory.write_block(block, self._model.content(request_id), len(sequence.blocks))
+                self.memory.write((block,), self._model.content(request_id), len(sequence.blocks))
                 sequence.blocks.append(block)
 
     def _join(self, piece: Slice) -> None:
@@ -166,15 +166,18 @@ class FakeWorker:
         cached = -(-piece.first // self._block_tokens)
         delivered = piece.first + 1 - self._model.prompt_tokens[piece.request_id]
         last_step = self._steps + self._model.output_tokens[piece.request_id] - delivered
+        fingerprint = self.memory.read(piece.blocks, content)
+        if fingerprint != content:  # unless it only sat out, its last blocks are new
+            fingerprint = self.memory.read(piece.blocks[:cached], content)
+            self.memory.write(piece.blocks[cached:], content, cached)
         self._sequences[piece.request_id] = _Sequence(
             list(piece.blocks),
             piece.loan,
             self._steps,
             delivered,
-            self.memory.read(piece.blocks[:cached], content),
+            fingerprint,
             last_step,
         )
-        self.memory.write(piece.blocks[cached:], content, cached)
         heapq.heappush(self._lasts, (last_step, piece.request_id))
 
     def _leave(self, request_id: int) -> None:
@@ -189,7 +192,7 @@ class FakeWorker:
             fingerprint = sequence.fingerprint
             content = self._model.content(request_id)
             if fingerprint == content:  # still what it was when it joined?
-                fingerprint = self.memory.read(sequence.blocks, content)
+                fingerprint = self.memory.read(tuple(sequence.blocks), content)
             self._model.say(request_id, fingerprint, sequence.delivered + 1, sequence.delivered + made)
 
     def _steps_to_last(self) -> int:
@@ -213,7 +216,7 @@ class FakeWorker:
                 stopped.append(request_id)
         for piece in batch.prefills:
             content, request_id = self._model.content(piece.request_id), piece.request_id
-            self.memory.write(piece.blocks, content)
+            self.memory.write(piece.blocks[: -(-piece.count // self._block_tokens)], content)
             before = 0 if piece.kind is Kind.PREFILL else piece.count - self._model.prompt_tokens[request_id]
             self._model.say(request_id, content, before + 1, before + 1)
             if before + 1 >= self._model.output_tokens[request_id]:

@@ -109,7 +109,8 @@ class MachineNode:
             batch = plan.batch
             if batch is None or batch.changed:
                 self._close_run()
-            self._carry_out(plan.before)
+            if plan.before:
+                self._carry_out(plan.before)
             if not self._ticking and self.core.has_transfers:
                 self.transfers.signal.set()
             if batch is None:
