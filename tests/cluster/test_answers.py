@@ -1,10 +1,12 @@
 """Whatever happens to a request, its answer is the one that it gets alone: same tokens out of the same KV."""
 
+import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_clusters import Row, Written, rows, scenario_of, scenarios, written
 
+from emu.fake.model import KvMemory
 from emu.record.entries import RequestEnded, Status
 from emu.scenario.schema import Router, Scenario, Transfer
 
@@ -34,21 +36,18 @@ def test_serialized_and_layer_wise_and_local_give_the_same_answers(requests: lis
     assert found[0] == found[1] == found[2]
 
 
-def test_a_wrong_byte_is_loud() -> None:
+def test_a_wrong_byte_is_loud(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same request, with the prompt's blocks swapped on their way, has another answer."""
     scenario = scenario_of(transfer=Transfer(mode="serialized"))
     rows_: list[Row] = [(0, 900, 20)]
     right = answers(written(scenario, rows_))
     assert right == answers(written(evolve(scenario, interleaving=1), rows_))
-    from emu.fake.model import KvMemory
-
     copy = KvMemory.copy_from
 
-    def swapped(self: KvMemory, source: KvMemory, source_blocks: list[int], blocks: list[int], whole: bool) -> None:
-        copy(self, source, tuple(reversed(source_blocks)), blocks, whole)
+    def swapped(
+        self: KvMemory, source: KvMemory, source_blocks: tuple[int, ...], blocks: tuple[int, ...], whole: bool
+    ) -> None:
+        copy(self, source, source_blocks[::-1], blocks, whole)
 
-    KvMemory.copy_from = swapped  # type: ignore[assignment,method-assign]
-    try:
-        assert answers(written(scenario, rows_)) != right
-    finally:
-        KvMemory.copy_from = copy  # type: ignore[method-assign]
+    monkeypatch.setattr(KvMemory, "copy_from", swapped)
+    assert answers(written(scenario, rows_)) != right
