@@ -7,11 +7,12 @@ from functools import cache
 from attrs import evolve
 from hypothesis import strategies as st
 
+from emu.execute import law_rules
 from emu.laws.checker import Checker
-from emu.laws.verdicts import Broken, LawRules
+from emu.laws.verdicts import Broken
 from emu.record.entries import KINDS, Entry
 from emu.record.log import Fold
-from emu.run import Cluster, Hardware, build, to_ps
+from emu.run import Cluster, Hardware, build
 from emu.scenario.schema import (
     MachineGroup,
     Network,
@@ -74,21 +75,6 @@ def cluster_of(scenario: Scenario, kv_blocks: Sequence[int] = ()) -> Cluster:
     return evolve(plain, scenario=scenario, machines=machines)
 
 
-def rules_of(cluster: Cluster) -> LawRules:
-    scenario, limits = cluster.scenario, cluster.scenario.scheduler
-    return LawRules(
-        control_latency_ps=to_ps(scenario.network.control_latency_s),
-        layers=cluster.model.layers,
-        kv_bytes_per_token=cluster.model.kv_bytes_per_token,
-        watermark_blocks=tuple(int(machine.kv_blocks * limits.watermark) for machine in cluster.machines),
-        prefill_batch_tokens=limits.prefill_batch_tokens,
-        decode_batch=limits.decode_batch,
-        max_preemptions=limits.max_preemptions,
-        reserve_max_tokens=limits.reserve == "max_tokens",
-        liveness_ps=to_ps(scenario.run.liveness_s),
-    )
-
-
 def workload_of(rows: Sequence[Row]) -> Workload:
     rows = sorted(rows, key=lambda row: row[0])
     return Workload(
@@ -112,7 +98,7 @@ def judged(
 ) -> tuple[Checker, tuple[Broken, ...]]:
     """Run it to the end under all laws; the verdicts."""
     cluster, workload = cluster_of(scenario, kv_blocks), workload_of(rows)
-    checker = Checker(cluster.started(workload), rules_of(cluster))
+    checker = Checker(cluster.started(workload), law_rules(cluster))
     build(cluster, workload, (*checker.laws, *folds)).go()
     return checker, checker.finish()
 

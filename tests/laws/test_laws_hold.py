@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from cluster_under_law import Kept, Row, clusters, judged, rows, rules_of, scenario_of
+from cluster_under_law import Kept, Row, clusters, judged, rows, scenario_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from emu.execute import law_rules
 from emu.laws.checker import Checker
 from emu.run import Cluster, build, load_workload
 from emu.scenario.load import load
@@ -17,7 +18,7 @@ SCENARIOS = Path(__file__).parents[2] / "scenarios"
 def test_hello_breaks_no_law() -> None:
     cluster = Cluster.of(load(SCENARIOS / "hello.toml"))
     workload = load_workload(cluster.scenario)
-    checker = Checker(cluster.started(workload), rules_of(cluster))
+    checker = Checker(cluster.started(workload), law_rules(cluster))
     build(cluster, workload, checker.laws).go()
     assert checker.finish() == ()
     assert len(checker.checked) == len(set(checker.checked)) > 30

@@ -121,6 +121,8 @@ class Receiver:
         """One message to each source whose cache we want, whether it has our blocks yet or not."""
         wanted: dict[int, list[Key]] = {}
         for incoming in self.open.values():
+            if incoming.state is Destination.FENCED:
+                continue
             wanted.setdefault(incoming.reserve.prefill_machine, []).append(_key(incoming.reserve))
         return tuple(Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
 

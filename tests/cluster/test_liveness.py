@@ -1,0 +1,82 @@
+"""A run in which something got lost ends, as a broken law that says who waits for what."""
+
+import pytest
+from small_clusters import Row, scenario_of, workload_of, written
+
+from emu.control.messages import Assign, Grant, Message, Signal
+from emu.execute import law_rules
+from emu.fake.link import FakeLink
+from emu.fake.wire import WirePort
+from emu.laws.checker import Checker
+from emu.laws.verdicts import Broken
+from emu.record.entries import MachineClosed, Reason, RequestEnded, Status
+from emu.run import Cluster, build
+
+REQUESTS: list[Row] = [(0, 300, 5), (40, 600, 5), (80, 900, 5)]
+
+
+def judged() -> tuple[int, dict[str, list[Broken]]]:
+    """Requests that were left open, and what was broken, by law."""
+    cluster, workload = Cluster.of(scenario_of()), workload_of(REQUESTS)
+    checker = Checker(cluster.started(workload), law_rules(cluster))
+    run = build(cluster, workload, checker.laws)
+    run.go()
+    broken: dict[str, list[Broken]] = {}
+    for verdict in checker.finish():
+        broken.setdefault(verdict.law, []).append(verdict)
+    return run.open_requests, broken
+
+
+def test_nothing_is_broken_when_nothing_is_lost() -> None:
+    assert judged() == (0, {})
+
+
+def test_an_assignment_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    send = WirePort.send
+
+    def lossy(self: WirePort, machine: int, message: Message) -> None:
+        if not (isinstance(message, Assign) and message.request.request_id == 1):
+            send(self, machine, message)
+
+    monkeypatch.setattr(WirePort, "send", lossy)
+    left, broken = judged()
+    assert left == 1
+    (verdict,) = broken["all-finish"]
+    assert "request 1 waits since 0.04" in verdict.what
+
+
+def test_a_signal_that_is_lost_ends_with_the_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ends keep a transfer alive that neither can finish: only heartbeats are left, and the run ends on that."""
+    share = FakeLink._settle
+
+    def deaf(self: FakeLink, source: int, key: tuple[int, int], connection: object) -> None:
+        deliver = self.deliver
+        self.deliver = lambda machine, message: (
+            None if isinstance(message, Signal) and message.request_id == 1 else deliver(machine, message)
+        )
+        share(self, source, key, connection)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FakeLink, "_settle", deaf)
+    left, broken = judged()
+    assert left == 1
+    assert "request 1" in broken["all-finish"][0].what
+    assert "machines-empty" in broken
+
+
+def test_a_grant_that_is_lost_costs_its_request_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody renews the lease on blocks that nobody knows of; it expires, then the cache's, and all blocks are back."""
+    send = WirePort.send
+
+    def lossy(self: WirePort, machine: int, message: Message) -> None:
+        if not (isinstance(message, Grant) and message.request_id == 1):
+            send(self, machine, message)
+
+    monkeypatch.setattr(WirePort, "send", lossy)
+    run = written(scenario_of(), REQUESTS)
+    ends = {end.request: (end.status, end.reason) for end in run.of(RequestEnded)}
+    assert ends == {
+        0: (Status.COMPLETED, Reason.NONE),
+        1: (Status.FAILED, Reason.LEASE_EXPIRED),
+        2: (Status.COMPLETED, Reason.NONE),
+    }
+    assert all(closed.free_blocks == closed.kv_blocks for closed in run.of(MachineClosed))
