@@ -200,7 +200,7 @@ def build(cluster: Cluster, workload: Workload, folds: Sequence[Fold] = (), file
         nodes[machine].deliver(message)
 
     latency_ps = to_ps(scenario.network.control_latency_s)
-    wire = FakeWire(clock, latency_ps, deliver, lambda message: routers[0].inbox.post(message))  # type: ignore[arg-type]
+    wire = FakeWire(clock, latency_ps, deliver, lambda message: routers[0].deliver(message))  # type: ignore[arg-type]
     reports = FakeReports(clock, to_ps(scenario.router.report_every_s), latency_ps, len(cluster.machines))
     workers = tuple(_worker(clock, cluster, machine, model) for machine in cluster.machines)
     link = FakeLink(
@@ -219,7 +219,7 @@ def build(cluster: Cluster, workload: Workload, folds: Sequence[Fold] = (), file
         log,
         max_tokens,
         scenario.seed,
-        lambda submit: routers[0].inbox.post(submit),
+        lambda submit: routers[0].deliver(submit),
     )
     heartbeat_ps = to_ps(scenario.transfer.heartbeat_s)
     for index, machine in enumerate(cluster.machines):

@@ -130,6 +130,7 @@ class Pools:
     ranks: tuple[Rank, ...]
     loads: list[Load] = field(init=False)
     _rankings: dict[Pool, dict[Rank, Ranking]] = field(init=False)
+    away: int = field(init=False, default=0)  # machines that serve another pool than their own
     _at_home: dict[Pool, int] = field(init=False)  # machines by home pool
 
     def __attrs_post_init__(self) -> None:
@@ -162,6 +163,7 @@ class Pools:
         """`load`'s machine serves `pool` from now on."""
         for ranking in self._rankings[load.pool].values():
             ranking.remove(load)
+        self.away += (pool is not load.home) - (load.pool is not load.home)
         load.pool = pool
         load.crossed_ps = now
         self.changed(load)
@@ -172,6 +174,7 @@ class Pools:
             return False
         self._at_home[load.home] -= 1
         self._at_home[home] += 1
+        self.away += (load.pool is not home) - (load.pool is not load.home)
         load.home = home
         load.crossed_ps = now
         return True

@@ -54,6 +54,10 @@ class Router:
         """What follows from `event`."""
         return self._handlers[type(event)](event, now)
 
+    def can_wait(self, event: Event) -> bool:
+        """Whether nothing follows from `event` before the next arrival, so that nobody need look at it until then."""
+        return type(event) is Ended and not self.pools.away and not self.rules.queue_limit_requests
+
     def demand(self, submit: Submit) -> Demand:
         """What a request asks of a prefill and of a decode machine."""
         request, size = submit.request, self.rules.block_tokens

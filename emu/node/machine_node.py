@@ -219,8 +219,7 @@ class MachineNode:
 
     def _note_reservation(self, reserve: Reserve, commands: tuple[c.Command, ...], now: int) -> None:
         request = reserve.request
-        granted = (command.message.request_id for command in commands if isinstance(command, c.Lend))
-        if request.request_id in granted:
+        if any(type(command) is c.Lend and command.message.request_id == request.request_id for command in commands):
             return
         blocks = self.core.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens)
         self._record(e.ReserveQueued(now, self._index, request.request_id, reserve.attempt, blocks, reserve.sent_ps))

@@ -30,12 +30,13 @@ class Mailbox(Generic[T]):
     def __len__(self) -> int:
         return len(self._messages)
 
-    def post(self, message: T) -> None:
-        """Raises MailboxOverflow."""
+    def post(self, message: T, *, wake: bool = True) -> None:
+        """A message that need not `wake` the reader is there when something else does. Raises MailboxOverflow."""
         if len(self._messages) >= self._bound:
             raise MailboxOverflow(f"{self.name} holds {self._bound} messages")
         self._messages.append(message)
-        self.signal.set()
+        if wake:
+            self.signal.set()
 
     def drain(self) -> tuple[T, ...]:
         """All messages, and none afterwards."""

@@ -30,6 +30,10 @@ class RouterNode:
             c.MoveMachine: self._moved,
         }
 
+    def deliver(self, event: Event) -> None:
+        """What the network hands in."""
+        self.inbox.post(event, wake=not self.core.can_wait(event))
+
     async def run(self) -> None:
         """The router's loop; ends only when cancelled."""
         handle, clock, carry = self.core.handle, self._clock, self._carry
