@@ -8,6 +8,7 @@ How long a step takes must stay out of here.
 from __future__ import annotations
 
 import enum
+from typing import NamedTuple
 
 from attrs import frozen
 
@@ -33,8 +34,7 @@ class Slice:
     blocks: tuple[int, ...]
 
 
-@frozen
-class Batch:
+class Batch(NamedTuple):
     """One batch: its prompts run for one step, its decoding sequences for up to `max_steps` steps.
 
     `grown` are blocks lent to decoding sequences since the machine's last batch, as (request, block) in the order in
@@ -48,16 +48,12 @@ class Batch:
     sequences: int  # decoding in this batch
     context_tokens: int  # that they read in its first step, all together
     max_steps: int
+    prompt_tokens: int  # of its prefills
     layer_wise: bool  # caches of this batch leave layer by layer, which costs a synchronisation a layer
     changed: bool
 
-    @property
-    def prompt_tokens(self) -> int:
-        return sum(piece.count for piece in self.prefills)
 
-
-@frozen
-class StepResult:
+class StepResult(NamedTuple):
     """`steps` steps of the running batch were done; `stopped` are the requests whose last token came in the last."""
 
     steps: int

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from typing import NamedTuple
 
 from emu.control.messages import Acknowledge, Grant, Message, Signal
 from emu.control.request import Request
 from emu.control.transfer.chunks import LayerRange
 
 
-@frozen
-class Send:
+class Send(NamedTuple):
     """Send a control message to a machine."""
 
     machine: int
     message: Message
 
 
-@frozen
-class Report:
+class Report(NamedTuple):
     """Send a control message to the router."""
 
     message: Message
 
 
-@frozen
-class Lend:
+class Lend(NamedTuple):
     """Blocks were lent to a reservation: note it, and send the grant to the prefill machine."""
 
     machine: int
@@ -34,8 +31,7 @@ class Lend:
     reserve_sent_ps: int
 
 
-@frozen
-class Put:
+class Put(NamedTuple):
     """Post one-sided writes of these layers of a prompt's cache; with `follow`, each as soon as it is computed."""
 
     request_id: int
@@ -49,24 +45,21 @@ class Put:
     follow: bool
 
 
-@frozen
-class PostSignal:
+class PostSignal(NamedTuple):
     """Post the signal behind the puts already posted on this connection."""
 
     target: int
     signal: Signal
 
 
-@frozen
-class WatchDrain:
+class WatchDrain(NamedTuple):
     """Say when the last put posted for this attempt has completed."""
 
     request_id: int
     attempt: int
 
 
-@frozen
-class Commit:
+class Commit(NamedTuple):
     """A cache is whole on this machine: note it, and acknowledge to the prefill machine."""
 
     machine: int
@@ -76,8 +69,7 @@ class Commit:
     blocks: int
 
 
-@frozen
-class Release:
+class Release(NamedTuple):
     """Blocks of a transfer's end went back to the pool: note it. `reason` is acknowledged, abandoned or expired."""
 
     request_id: int
@@ -88,8 +80,7 @@ class Release:
     sent_ps: int  # of the message that led to it; -1 where none did
 
 
-@frozen
-class Preempt:
+class Preempt(NamedTuple):
     """A sequence gave its blocks back and will be recomputed: note it."""
 
     request_id: int
@@ -99,8 +90,7 @@ class Preempt:
     blocks: int
 
 
-@frozen
-class End:
+class End(NamedTuple):
     """The request is over on this machine: tell its client and the router. `blocks` went back from `loan`."""
 
     request: Request
@@ -112,16 +102,14 @@ class End:
     blocks: int
 
 
-@frozen
-class Reject:
+class Reject(NamedTuple):
     """The router refuses a request, which has cost nothing."""
 
     request: Request
     reason: str
 
 
-@frozen
-class Place:
+class Place(NamedTuple):
     """The router chose the machines of an attempt. `step` is the placement step that decided, 1 to 5."""
 
     request_id: int
@@ -133,8 +121,7 @@ class Place:
     believed_free_blocks: int
 
 
-@frozen
-class MoveMachine:
+class MoveMachine(NamedTuple):
     """A machine serves another pool from now on; its home pool may have changed too."""
 
     machine: int

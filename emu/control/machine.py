@@ -7,7 +7,7 @@ It joins the machine-level scheduler, the block pool and both ends of the transf
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import define, field, frozen
 
@@ -35,16 +35,14 @@ class MachineRules:
     block_tokens: int = 16
 
 
-@frozen
-class Drained:
+class Drained(NamedTuple):
     """The last put that this machine had posted for an attempt has completed."""
 
     request_id: int
     attempt: int
 
 
-@frozen
-class Plan:
+class Plan(NamedTuple):
     """What a step boundary leads to: `before` it, the batch that runs from now on, and what goes `after` its start."""
 
     before: tuple[Command, ...]

@@ -8,6 +8,7 @@ nor transfers, nor what a step costs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from attrs import define, field, frozen
 
@@ -31,8 +32,7 @@ class SchedulerRules:
     max_steps: int = 0  # longest leap; 0 for no bound
 
 
-@frozen
-class Outcome:
+class Outcome(NamedTuple):
     """What a step's end means: `prefilled` have a token more; `stopped` are over, some of those just prefilled too."""
 
     prefilled: tuple[Sequence, ...] = ()
@@ -104,15 +104,15 @@ class Scheduler:
             decoder.grow()
         joined = self._join() if decoder.ready else []
         prefills = self._take_prompts() if self.prefills else ()
+        tokens = sum(piece.count for piece in prefills) if prefills else 0
         if prefills and decoder.running:
-            joined = self._sit_out(sum(piece.count for piece in prefills), joined)
+            joined = self._sit_out(tokens, joined)
         sequences = len(decoder.running)
         if not prefills and not sequences:
             return None
         left, self._left = tuple(self._left), []
         after_prompts, self._had_prompts = self._had_prompts, bool(prefills)
         grown, decoder.grown = tuple(decoder.grown), []
-        tokens = sum(piece.count for piece in prefills)
         most = 1 if prefills else decoder.max_steps()
         return Batch(
             prefills=prefills,
@@ -122,6 +122,7 @@ class Scheduler:
             sequences=sequences,
             context_tokens=decoder.context_tokens,
             max_steps=min(most, self.rules.max_steps) if self.rules.max_steps else most,
+            prompt_tokens=tokens,
             layer_wise=tokens >= self.rules.layer_wise_from_tokens and any(s.peer != self.here for s in self._batch),
             changed=bool(prefills or joined or left) or after_prompts,
         )

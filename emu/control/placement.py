@@ -7,15 +7,14 @@ Nothing here may know output lengths, step costs or link speeds.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from attrs import frozen
 
 from emu.control.pools import Load, Pool, Pools, Rank
 
 
-@frozen
-class Demand:
+class Demand(NamedTuple):
     """What a request asks of its machines: prompt tokens, and KV blocks on each; `draw` is in 0 .. 2**32 - 1."""
 
     prompt_tokens: int
@@ -24,8 +23,7 @@ class Demand:
     draw: int = 0
 
 
-@frozen
-class Placement:
+class Placement(NamedTuple):
     """The machines of an attempt, those that must move to the mixed pool for it, and the step that decided."""
 
     prefill: int

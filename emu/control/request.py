@@ -7,15 +7,14 @@ must stay out: control sees the prompt's length and the client's `max_tokens`, n
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Final, NamedTuple
 
-from attrs import define, frozen
+from attrs import define
 
 from emu.control.blocks import Loan
 
 
-@frozen
-class Request:
+class Request(NamedTuple):
     """What a client asks for: lengths in tokens, the arrival in picoseconds of the router's clock."""
 
     request_id: int

@@ -12,19 +12,19 @@ import hashlib
 from collections.abc import Sequence
 from itertools import repeat
 
-from attrs import frozen
+from attrs import define
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Extent:
-    """One write: these blocks hold the request's blocks `first` and on, in this order.
+    """These blocks hold the request's blocks `first` and on, in this order.
 
     All blocks of a write share one Extent, so that writing and reading cost little more than a dict's lookups.
     """
 
     content: int
     first: int
-    blocks: tuple[int, ...]
+    blocks: list[int]
 
 
 class KvMemory:
@@ -33,9 +33,16 @@ class KvMemory:
     def __init__(self) -> None:
         self._extents: dict[int, Extent] = {}
 
-    def write(self, blocks: tuple[int, ...], content: int, first: int = 0) -> None:
+    def write(self, blocks: Sequence[int], content: int, first: int = 0) -> Extent:
         """`blocks` hold the blocks `first` and on of the request with that content."""
-        self._extents.update(dict.fromkeys(blocks, Extent(content, first, blocks)))
+        extent = Extent(content, first, list(blocks))
+        self._extents.update(dict.fromkeys(blocks, extent))
+        return extent
+
+    def append(self, extent: Extent, block: int) -> None:
+        """`block` holds what comes behind an extent."""
+        extent.blocks.append(block)
+        self._extents[block] = extent
 
     def copy_from(self, source: KvMemory, source_blocks: tuple[int, ...], blocks: tuple[int, ...], whole: bool) -> None:
         """What a landing put writes; a part of the layers does not make a usable block."""
@@ -45,9 +52,9 @@ class KvMemory:
         else:
             self.write(blocks, _digest(repr([source._seen(source_blocks), whole])))
 
-    def read(self, blocks: tuple[int, ...], content: int) -> int:
+    def read(self, blocks: Sequence[int], content: int) -> int:
         """The fingerprint of what an attention over these blocks sees: `content` itself when all is as it should be."""
-        found = list(map(self._extents.get, blocks))
+        blocks, found = list(blocks), list(map(self._extents.get, blocks))
         place = 0
         while place < len(blocks):
             extent = found[place]
@@ -59,9 +66,9 @@ class KvMemory:
             place = end
         return content if place >= len(blocks) else _digest(repr(self._seen(blocks)))
 
-    def _seen(self, blocks: tuple[int, ...]) -> list[tuple[int, int]]:
+    def _seen(self, blocks: Sequence[int]) -> list[tuple[int, int]]:
         """Content and place of what each block holds; (0, 0) for nothing."""
-        extents = map(self._extents.get, blocks, repeat(Extent(0, 0, ())))
+        extents = map(self._extents.get, blocks, repeat(Extent(0, 0, [])))
         return [
             (extent.content, extent.first + extent.blocks.index(block)) if extent.blocks else (0, 0)
             for block, extent in zip(blocks, extents, strict=True)

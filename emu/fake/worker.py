@@ -10,18 +10,18 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from math import isqrt
+from typing import NamedTuple
 
-from attrs import define, frozen
+from attrs import define
 
 from emu.control.batch import Batch, Kind, Slice
 from emu.fake.clock import HeapClock, HeapSignal
 from emu.fake.costs import Costs
-from emu.fake.model import FakeModel, KvMemory
+from emu.fake.model import Extent, FakeModel, KvMemory
 from emu.node.ports import Ran, Signal
 
 
-@frozen
-class LayerTimes:
+class LayerTimes(NamedTuple):
     """When the layers of a prefill step are computed: evenly over its time."""
 
     started_ps: int
@@ -43,6 +43,7 @@ class _Sequence:
     delivered: int
     fingerprint: int
     last_step: int
+    growth: Extent | None = None  # the blocks that it has had since it joined
 
 
 @define
@@ -158,7 +159,11 @@ class FakeWorker:
         for request_id, block in grown:
             sequence = self._sequences.get(request_id)
             if sequence is not None:  # it may have left before its last blocks were named
-                self.memory.write((block,), self._model.content(request_id), len(sequence.blocks))
+                if sequence.growth is None:
+                    first, content = len(sequence.blocks), self._model.content(request_id)
+                    sequence.growth = self.memory.write((block,), content, first)
+                else:
+                    self.memory.append(sequence.growth, block)
                 sequence.blocks.append(block)
 
     def _join(self, piece: Slice) -> None:
@@ -192,7 +197,7 @@ class FakeWorker:
             fingerprint = sequence.fingerprint
             content = self._model.content(request_id)
             if fingerprint == content:  # still what it was when it joined?
-                fingerprint = self.memory.read(tuple(sequence.blocks), content)
+                fingerprint = self.memory.read(sequence.blocks, content)
             self._model.say(request_id, fingerprint, sequence.delivered + 1, sequence.delivered + made)
 
     def _steps_to_last(self) -> int:

@@ -8,9 +8,7 @@ machine's own clock. Whatever is emulated must stay out of here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
-
-from attrs import frozen
+from typing import NamedTuple, Protocol
 
 from emu.control.batch import Batch
 from emu.control.commands import End, PostSignal, Put, Reject
@@ -43,8 +41,7 @@ class Clock(Protocol):
         ...
 
 
-@frozen
-class Ran:
+class Ran(NamedTuple):
     """What a worker did: `steps` steps of a batch, of which the first took `first_step_ps` and each further one
     `growth_ps` more than the one before; `stopped` are the requests whose last token came in the last step.
 

@@ -1,6 +1,5 @@
 """One machine's core, story by story: what it grants, reports, gives up, and what it must not leave lying."""
 
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_network import Job, Network
@@ -48,7 +47,7 @@ def begin(core: Machine, *events: Assign | Reserve, now: int = 0) -> Plan:
     """Events, and the step boundary behind them; `before` holds what the events led to as well."""
     commands = tuple(command for event in events for command in core.handle(event, now))
     plan = core.next_batch(now)
-    return evolve(plan, before=commands + plan.before)
+    return plan._replace(before=commands + plan.before)
 
 
 def test_a_short_prompt_is_put_when_it_is_computed() -> None:

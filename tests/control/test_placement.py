@@ -3,7 +3,6 @@
 from collections import Counter
 
 import pytest
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,10 +74,10 @@ def test_step_5_the_least_loaded_machine_of_all_runs_both_phases() -> None:
 
 def test_the_queue_limit_is_a_limit_on_waiting_and_not_on_prompts() -> None:
     pools = cluster(SPLITWISE, P, D, M)
-    assert SPLITWISE.place(pools, evolve(DEMAND, prompt_tokens=LIMIT + 1)) == Placement(0, 1, 1)
+    assert SPLITWISE.place(pools, DEMAND._replace(prompt_tokens=LIMIT + 1)) == Placement(0, 1, 1)
     load(pools, 0, tokens=600)
     assert SPLITWISE.place(pools, DEMAND) == Placement(0, 1, 1), "exactly at the limit there is room"
-    assert SPLITWISE.place(pools, evolve(DEMAND, prompt_tokens=401)) == Placement(2, 1, 2)
+    assert SPLITWISE.place(pools, DEMAND._replace(prompt_tokens=401)) == Placement(2, 1, 2)
 
 
 def test_a_pool_that_can_never_hold_the_prompt_is_passed_over() -> None:
@@ -90,10 +89,10 @@ def test_a_pool_that_can_never_hold_the_prompt_is_passed_over() -> None:
 def test_baselines_run_both_phases_on_mixed_machines_and_split_them_over_pools(name: str) -> None:
     baseline = policy(name)
     for draw in range(4):
-        mixed = baseline.place(cluster(baseline, M, M), evolve(DEMAND, draw=draw))
+        mixed = baseline.place(cluster(baseline, M, M), DEMAND._replace(draw=draw))
         assert mixed is not None
         assert mixed.prefill == mixed.decode
-        split = baseline.place(cluster(baseline, P, D), evolve(DEMAND, draw=draw))
+        split = baseline.place(cluster(baseline, P, D), DEMAND._replace(draw=draw))
         assert split == Placement(0, 1, 1)
 
 
@@ -128,14 +127,14 @@ def test_only_the_draw_decides_where_random_goes(homes: list[Pool], draw: int, t
     empty, busy = cluster(chance, *homes), cluster(chance, *homes)
     for machine in range(0, len(homes), 2):
         load(busy, machine, tokens, 3, 50)
-    demand = evolve(DEMAND, draw=draw)
+    demand = DEMAND._replace(draw=draw)
     assert chance.place(empty, demand) == chance.place(busy, demand)
 
 
 def test_every_machine_is_drawn() -> None:
     chance = policy("random")
     pools = cluster(chance, P, P, D, D, M)
-    placements = [chance.place(pools, evolve(DEMAND, draw=draw)) for draw in range(36)]
+    placements = [chance.place(pools, DEMAND._replace(draw=draw)) for draw in range(36)]
     pairs = Counter((place.prefill, place.decode) for place in placements if place is not None)
     assert pairs == {(4, 4): 12} | {(prefill, decode): 4 for prefill in (0, 1) for decode in (2, 3, 4)}
 
@@ -164,7 +163,7 @@ def test_a_policy_only_looks(name: str, machines: list[tuple[Pool, int, int, int
     for machine, (_, tokens, sequences, blocks) in enumerate(machines):
         load(pools, machine, tokens, sequences, blocks)
     before = [seen(load) for load in pools.loads]
-    demand = evolve(DEMAND, draw=draw)
+    demand = DEMAND._replace(draw=draw)
     placement = decides.place(pools, demand)
     assert placement == decides.place(pools, demand)
     assert [seen(load) for load in pools.loads] == before

@@ -1,6 +1,5 @@
 """What holds of the router's beliefs: reports plus what they do not count, and rankings that are always in order."""
 
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -161,7 +160,7 @@ def test_what_the_ranks_count() -> None:
 def test_a_report_of_more_asked_for_than_there_is_ranks_behind_a_full_machine() -> None:
     pools = cluster(Pool.DECODE, Pool.DECODE)
     for machine, free in ((0, -5), (1, 0)):
-        pools.loads[machine].report(evolve(report(machine, 0), free_blocks=free))
+        pools.loads[machine].report(report(machine, 0)._replace(free_blocks=free))
         pools.changed(pools.loads[machine])
     first = pools.first(Pool.DECODE, occupied)
     assert first is pools.loads[1]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from attrs import evolve, frozen
+from attrs import frozen
 from cluster_under_law import Row, judged, scenario_of
 
 from emu.control import commands as c
@@ -141,7 +141,7 @@ def _says_half_the_time(patch: pytest.MonkeyPatch) -> None:
 
     async def short(self: FakeWorker, mail: Any) -> Any:
         ran = await finish(self, mail)
-        return evolve(ran, first_step_ps=ran.first_step_ps // 2)
+        return ran._replace(first_step_ps=ran.first_step_ps // 2)
 
     patch.setattr(FakeWorker, "finish", short)
 
@@ -168,11 +168,11 @@ def _gives_up_at_once(original: Any, sender: Sender, key: Any, reason: str, now:
 
 def _signals_half(original: Any, sender: Sender, transfer: Any) -> c.PostSignal:
     post: c.PostSignal = original(sender, transfer)
-    return evolve(post, signal=evolve(post.signal, layers=((0, 39),)))
+    return post._replace(signal=post.signal._replace(layers=((0, 39),)))
 
 
 def _puts_half(original: Any, port: LinkPort, put: c.Put) -> int:
-    moved: int = original(port, evolve(put, layers=(0, 39)))
+    moved: int = original(port, put._replace(layers=(0, 39)))
     return moved
 
 

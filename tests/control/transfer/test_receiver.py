@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from attrs import define, evolve
+from attrs import define
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -73,7 +73,7 @@ class ReceiverAndModel(RuleBasedStateMachine):
         story = self.granted.pop(pick % len(self.granted))
         signal = self._signal(story)
         if cuts:
-            signal = evolve(signal, layers=((1, LAYERS - 1), (0, 1)))
+            signal = signal._replace(layers=((1, LAYERS - 1), (0, 1)))
         sequence, (command,) = self.receiver.signalled(signal, self.now)
         assert sequence is not None
         if story.fenced:
@@ -96,17 +96,17 @@ class ReceiverAndModel(RuleBasedStateMachine):
         signal = self._signal(story)
         match how:
             case "loan":
-                signal = evolve(signal, loan=signal.loan + 1)
+                signal = signal._replace(loan=signal.loan + 1)
             case "a layer less":
-                signal = evolve(signal, layers=((1, LAYERS - 1),))
+                signal = signal._replace(layers=((1, LAYERS - 1),))
             case "a layer more":
-                signal = evolve(signal, layers=((0, LAYERS),))
+                signal = signal._replace(layers=((0, LAYERS),))
             case "a block less":
-                signal = evolve(signal, blocks=signal.blocks[:-1])
+                signal = signal._replace(blocks=signal.blocks[:-1])
             case "another block":
-                signal = evolve(signal, blocks=(*signal.blocks[:-1], self.pool.capacity))
+                signal = signal._replace(blocks=(*signal.blocks[:-1], self.pool.capacity))
             case _ if len(signal.blocks) > 1:
-                signal = evolve(signal, blocks=signal.blocks[::-1])
+                signal = signal._replace(blocks=signal.blocks[::-1])
             case _:
                 return
         with self.nothing_changes(), pytest.raises(CommitMismatch):
