@@ -148,10 +148,10 @@ class ReceiverAndModel(RuleBasedStateMachine):
 
     @rule()
     def heartbeat(self) -> None:
-        """The sources hear of every cache that is wanted, so that it is kept."""
+        """The sources hear of every cache that is wanted, so that it is kept; a fenced one is not."""
         self.now += 1
         heard = [send.message for send in self.receiver.heartbeats(self.now) if isinstance(send, Send)]
-        wanted = sorted((story.number, 0) for story in self.waiting + self.granted)
+        wanted = sorted((story.number, 0) for story in self.waiting + self.granted if not story.fenced)
         assert heard == ([Heartbeat(HERE, tuple(wanted), self.now)] if wanted else [])
 
     @invariant()
