@@ -1,16 +1,14 @@
 """The entries of a record: everything worth seeing, each a frozen tuple of integers.
 
-An entry is one canonical JSON line. Times are picoseconds of virtual time, machines and requests their indices; the
-codes of `Reason`, `Status` and `PoolCode` stand for words, so that no name reaches the digest. What an entry means for
-a latency or a law is computed elsewhere, by folds.
+An entry is one canonical JSON line (see `lines`). Times are picoseconds of virtual time, machines and requests their
+indices; the codes of `Reason`, `Status` and `PoolCode` stand for words, so that no name reaches the digest. What an
+entry means for a latency or a law is computed elsewhere, by folds.
 """
 
 from __future__ import annotations
 
 import enum
-import json
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 
 class Status(enum.IntEnum):
@@ -318,47 +316,3 @@ Entry = (
 )
 
 KINDS: Final[tuple[type[Entry], ...]] = Entry.__args__
-
-
-def _template(kind: type[Entry]) -> str:
-    fields = ",".join(f'"{name}":%s' for name in kind._fields)
-    return f'{{"entry":"{kind.__name__}",{fields}}}\n'
-
-
-_encode_nested = json.JSONEncoder(separators=(",", ":")).encode
-
-
-def _nested(values: tuple[object, ...]) -> str:
-    return _encode_nested(values) if values else "[]"
-
-
-def _encode_step_started(entry: StepStarted, template: str = _template(StepStarted)) -> str:
-    at_ps, machine, prefills, joined, left, *rest = entry
-    return template % (at_ps, machine, _nested(prefills), _nested(joined), _nested(left), *rest)
-
-
-ENCODERS: Final[dict[type, Callable[[Any], str]]] = {
-    **{kind: _template(kind).__mod__ for kind in KINDS},
-    StepStarted: _encode_step_started,
-}
-
-
-def encode(entry: Entry) -> str:
-    """The canonical line of an entry, newline included."""
-    return ENCODERS[type(entry)](entry)
-
-
-_BY_NAME: Final[dict[str, type[Entry]]] = {kind.__name__: kind for kind in KINDS}
-
-
-def decode(line: str) -> Entry:
-    """The entry of a canonical line. Raises ValueError."""
-    values = json.loads(line)
-    try:
-        kind = _BY_NAME[values.pop("entry")]
-        if kind is StepStarted:
-            values["prefills"] = tuple(PrefillSlice(*piece) for piece in values["prefills"])
-            values["joined"], values["left"] = tuple(values["joined"]), tuple(values["left"])
-        return kind(**values)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not an entry of a record: {line[:80]!r}") from error

@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, Final, Protocol
 
-from emu.record.entries import ENCODERS, KINDS, Entry
+from emu.record.entries import KINDS, Entry
+from emu.record.lines import ENCODERS
 
 
 class Fold(Protocol):

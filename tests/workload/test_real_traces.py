@@ -1,6 +1,5 @@
 """The traces that the field publishes, where they are at hand: what is in them, and how long reading takes."""
 
-import time
 from pathlib import Path
 from statistics import median
 
@@ -48,16 +47,11 @@ def test_mooncake_offers_prefix_reuse(path: str, offered: float) -> None:
     assert [len(read.prefix.ids.row(i)) for i in range(len(read))] == [-(-p // 512) for p in read.prompt_tokens]
 
 
-@pytest.mark.parametrize(
-    ("path", "cpu_s"), [("data/AzureLLMInferenceTrace_conv.csv", 0.15), ("data/mooncake_conversation_trace.jsonl", 0.5)]
-)
-def test_reading_is_quick(path: str, cpu_s: float) -> None:
-    spent = []
-    for _ in range(5):
-        start = time.process_time()
-        read_trace(real(path))
-        spent.append(time.process_time() - start)
-    assert min(spent) < 2 * cpu_s  # twice: a busy machine is no mistake of the reader
+def test_a_row_takes_at_most_32_bytes() -> None:
+    read = read_trace(real("data/AzureLLMInferenceTrace_conv.csv"))
+    columns = (read.arrivals_ps, read.prompt_tokens, read.output_tokens)
+    assert sum(column.itemsize for column in columns) <= 32
+    assert {len(column) for column in columns} == {19366}
 
 
 def test_twelve_times_as_fast() -> None:
