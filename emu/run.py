@@ -118,7 +118,7 @@ def load_workload(scenario: Scenario) -> Workload:
 
 @define
 class Run:
-    """One run: built by `start`, done by `finish`."""
+    """One run: wired up by `build`, done by `go`."""
 
     cluster: Cluster
     clock: HeapClock
@@ -238,7 +238,7 @@ def to_ps(seconds: float) -> int:
 def _worker(clock: HeapClock, cluster: Cluster, machine: Hardware, model: FakeModel) -> FakeWorker:
     sync_s = cluster.scenario.transfer.layer_sync_s
     sync_ps = to_ps(machine.profile.layer_sync_s if sync_s is None else sync_s)
-    return FakeWorker(clock, machine.costs, model, KvMemory(), cluster.model.layers, sync_ps)
+    return FakeWorker(clock, machine.costs, model, KvMemory(), cluster.model.layers, sync_ps, BLOCK_TOKENS)
 
 
 def _machine_rules(cluster: Cluster, machine: Hardware, index: int) -> MachineRules:

@@ -72,10 +72,6 @@ class Scheduler:
             len(self.decoder.running) + len(self.decoder.ready) + len(self._sitting_out) + len(self.prefills.preempted)
         )
 
-    @property
-    def is_idle(self) -> bool:
-        return not (self._batch or self.decoding or len(self.prefills))
-
     def blocks_wanted(self, sequence: Sequence) -> int:
         """Blocks that a sequence needs to be prefilled here and, if it stays, to run its first decode step."""
         request = sequence.request

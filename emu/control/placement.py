@@ -54,6 +54,7 @@ def occupied(load: Load) -> int:
 
 
 def requests(load: Load) -> int:
+    """How often the router has chosen the machine: the least often chosen comes next, in turn."""
     return load.assigned
 
 

@@ -38,7 +38,6 @@ class _Sequence:
     """A sequence that decodes here: at worker step `base_step` it had `delivered` tokens."""
 
     blocks: list[int]
-    loan: int
     base_step: int
     delivered: int
     fingerprint: int
@@ -81,12 +80,19 @@ class FakeWorker:
     """The worker of one machine, of a model with `layers` layers."""
 
     def __init__(
-        self, clock: HeapClock, costs: Costs, model: FakeModel, memory: KvMemory, layers: int, layer_sync_ps: int
+        self,
+        clock: HeapClock,
+        costs: Costs,
+        model: FakeModel,
+        memory: KvMemory,
+        layers: int,
+        layer_sync_ps: int,
+        block_tokens: int,
     ) -> None:
         self._clock, self._costs, self._model = clock, costs, model
         self.memory = memory
         self._layers, self._layer_sync_ps = layers, layer_sync_ps
-        self._block_tokens = 16
+        self._block_tokens = block_tokens
         self._sequences: dict[int, _Sequence] = {}
         self._steps = 0  # decode steps so far
         self._lasts: list[tuple[int, int]] = []  # (worker step of the last token, request)
@@ -176,12 +182,7 @@ class FakeWorker:
             fingerprint = self.memory.read(piece.blocks[:cached], content)
             self.memory.write(piece.blocks[cached:], content, cached)
         self._sequences[piece.request_id] = _Sequence(
-            list(piece.blocks),
-            piece.loan,
-            self._steps,
-            delivered,
-            fingerprint,
-            last_step,
+            list(piece.blocks), self._steps, delivered, fingerprint, last_step
         )
         heapq.heappush(self._lasts, (last_step, piece.request_id))
 

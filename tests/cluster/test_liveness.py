@@ -11,6 +11,7 @@ from emu.laws.checker import Checker
 from emu.laws.verdicts import Broken
 from emu.record.entries import MachineClosed, Reason, RequestEnded, Status
 from emu.run import Cluster, build
+from emu.scenario.schema import Network, Router
 
 REQUESTS: list[Row] = [(0, 300, 5), (40, 600, 5), (80, 900, 5)]
 
@@ -29,6 +30,12 @@ def judged() -> tuple[int, dict[str, list[Broken]]]:
 
 def test_nothing_is_broken_when_nothing_is_lost() -> None:
     assert judged() == (0, {})
+
+
+def test_a_cluster_without_any_delay_ends() -> None:
+    """Reports after every change, on wires that take no time: there is always a next report, and it is now."""
+    scenario = scenario_of(2, 2, router=Router(report_every_s=0.0), network=Network(control_latency_s=0.0))
+    assert written(scenario, REQUESTS).run.open_requests == 0
 
 
 def test_an_assignment_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

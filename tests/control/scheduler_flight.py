@@ -126,7 +126,7 @@ class Flight:
                 self.do(Released())
             if not self.alive:
                 break
-            assert not self.scheduler.is_idle
+            assert self.scheduler.prefilling or self.scheduler.decoding or self.scheduler.prefills
             assert self.run(1) == 0 or not self.alive, "stuck"
         assert self.scheduler.pool.free_blocks == self.capacity
 

@@ -39,7 +39,8 @@ def check(network: Network, submitted: list[Job]) -> None:
     for host in network.hosts:
         core = host.core
         assert (core.pool.free_blocks, core.pool.loans, core.pool.pinned_loans) == (network.kv_blocks, 0, 0)
-        assert core.scheduler.is_idle
+        scheduler = core.scheduler
+        assert (scheduler.prefilling, scheduler.decoding, len(scheduler.prefills)) == ((), 0, 0)
         assert not core.has_transfers
         assert (len(core.sender.leases), len(core.receiver.leases)) == (0, 0)
         report = core.load_report(network.now, 0)
