@@ -129,6 +129,48 @@ class MoveMachine(NamedTuple):
     home: str
 
 
+class AttemptOver(NamedTuple):
+    """An attempt is over on this machine without an end of its request: note it. `blocks` went back from `loan`."""
+
+    request_id: int
+    attempt: int
+    reason: str
+    delivered: int
+    loan: int
+    blocks: int
+
+
+class DeclareDead(NamedTuple):
+    """The router takes this incarnation of a machine for dead: note it."""
+
+    machine: int
+    incarnation: int
+    reason: str
+
+
+class Admit(NamedTuple):
+    """A machine that was declared dead takes work again: note it."""
+
+    machine: int
+    incarnation: int
+
+
+class Fence(NamedTuple):
+    """An attempt is given up: its client is to take nothing more of it. Say `Fenced` with what the client has."""
+
+    request_id: int
+    attempt: int
+    reason: str
+
+
+class Fail(NamedTuple):
+    """The router fails a request, after so many attempts: tell its client."""
+
+    request: Request
+    attempt: int
+    reason: str
+
+
 Command = (
     Send
     | Report
@@ -143,4 +185,9 @@ Command = (
     | Reject
     | Place
     | MoveMachine
+    | AttemptOver
+    | DeclareDead
+    | Admit
+    | Fence
+    | Fail
 )

@@ -6,7 +6,7 @@ NamedTuples, as commands and batches are: made by the dozen for a request, at ha
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from emu.control.request import Request
 
@@ -22,6 +22,7 @@ class Assign(NamedTuple):
     """Router to prefill machine: prefill this, then hand over to `decode_machine` (or go on here, if it is you).
 
     `number` counts the router's messages to this machine, so that a load report can say which ones it has counted.
+    `epoch` is the one under which the router admitted the machine: any other is refused.
     """
 
     request: Request
@@ -29,6 +30,7 @@ class Assign(NamedTuple):
     number: int
     decode_machine: int
     sent_ps: int
+    epoch: int = 0
 
 
 class Reserve(NamedTuple):
@@ -39,6 +41,7 @@ class Reserve(NamedTuple):
     number: int
     prefill_machine: int
     sent_ps: int
+    epoch: int = 0
 
 
 class Grant(NamedTuple):
@@ -112,6 +115,77 @@ class LoadReport(NamedTuple):
     outgoing: int  # requests here that will decode elsewhere
     sequences: int  # that decode here, wait to, or have blocks reserved or asked for here
     free_blocks: int  # less what queued reservations ask for; negative when they ask for more than there is
+    incarnation: int = 0  # of the machine's process
+    epoch: int = 0  # under which it was admitted; UNADMITTED when it has just been started again
 
 
-Message = Submit | Assign | Reserve | Grant | Signal | Acknowledge | Abandon | Heartbeat | Ended | LoadReport
+UNADMITTED: Final = -1
+
+
+class Silent(NamedTuple):
+    """To the router, by whoever watches the reports: none of this machine's has come for the time to detect."""
+
+    machine: int
+
+
+class Cancel(NamedTuple):
+    """Router to machine: these attempts are over; give back all that they hold."""
+
+    attempts: tuple[tuple[int, int], ...]  # (request, attempt)
+    sent_ps: int
+
+
+class SourceGone(NamedTuple):
+    """Router to decode machine: the prefill machine of these attempts sends nothing more. Say which are not whole."""
+
+    attempts: tuple[tuple[int, int], ...]  # (request, attempt)
+    sent_ps: int
+
+
+class Welcome(NamedTuple):
+    """Router to a machine that it had declared dead: drop all that you hold, and take new work under `epoch`.
+
+    The router's messages are numbered on from `number`.
+    """
+
+    epoch: int
+    number: int
+    sent_ps: int
+
+
+class Lost(NamedTuple):
+    """Machine to router: this attempt cannot go on here."""
+
+    request_id: int
+    attempt: int
+    machine: int
+    reason: str
+    sent_ps: int
+
+
+class Doubt(NamedTuple):
+    """Prefill machine to router: this cache was sent and never acknowledged; its decode machine knows what it has."""
+
+    request_id: int
+    attempt: int
+    machine: int
+    sent_ps: int
+
+
+Message = (
+    Submit
+    | Assign
+    | Reserve
+    | Grant
+    | Signal
+    | Acknowledge
+    | Abandon
+    | Heartbeat
+    | Ended
+    | LoadReport
+    | Cancel
+    | SourceGone
+    | Welcome
+    | Lost
+    | Doubt
+)

@@ -21,7 +21,7 @@ class Status(enum.IntEnum):
 
 
 class Reason(enum.IntEnum):
-    """Why a request was refused or failed, or why a transfer's blocks went back."""
+    """Why a request was refused or failed, an attempt or a machine given up, or a transfer's blocks went back."""
 
     NONE = 0
     PROMPT_TOO_LONG = 1
@@ -32,6 +32,15 @@ class Reason(enum.IntEnum):
     ACKNOWLEDGED = 6
     ABANDONED = 7
     EXPIRED = 8
+    SILENT = 9  # the router has not heard of a machine for the time to detect
+    RESTARTED = 10  # a machine reports under a new incarnation
+    MACHINE_DEAD = 11  # an attempt's machine was declared dead
+    SOURCE_GONE = 12  # an attempt's cache will never be whole, since its prefill machine is gone
+    STALE = 13  # of an attempt that the router had given up
+    CANCELLED = 14
+    QUARANTINED = 15  # a fenced loan whose writers must have ended by now
+    MAX_ATTEMPTS = 16
+    POISON = 17
 
 
 class PoolCode(enum.IntEnum):
@@ -294,6 +303,74 @@ class RunEnded(NamedTuple):
     transfers: int
 
 
+class StepsCut(NamedTuple):
+    """The machine has crashed in a run: `steps` steps of it had ended, at least 0, and the one under way is lost.
+
+    Everything else is as in StepFinished, whose last step ended at or before `at_ps`.
+    """
+
+    at_ps: int
+    machine: int
+    started_ps: int
+    steps: int
+    sequences: int
+    prompt_tokens: int
+    first_step_ps: int
+    growth_ps: int
+    context_ps: int
+    unmeasured_steps: int
+    grown_blocks: int
+
+
+class MachineDead(NamedTuple):
+    """The router has declared this incarnation of a machine dead, for `reason`; whether it is, it cannot know."""
+
+    at_ps: int
+    machine: int
+    incarnation: int
+    reason: int
+
+
+class MachineBack(NamedTuple):
+    """A machine that had been declared dead has given up what it held, and takes work again."""
+
+    at_ps: int
+    machine: int
+    incarnation: int
+
+
+class AttemptLost(NamedTuple):
+    """The router gives up an attempt: its client takes nothing more of it, and the request waits for its next one."""
+
+    at_ps: int
+    request: int
+    attempt: int
+    reason: int
+
+
+class AttemptEnded(NamedTuple):
+    """An attempt is over on a machine, and its request is not, or was before. `blocks` went back from `loan` (0 where
+    it had none there, or a transfer still has them)."""
+
+    at_ps: int
+    machine: int
+    request: int
+    attempt: int
+    reason: int
+    delivered: int
+    loan: int
+    blocks: int
+
+
+class Resumed(NamedTuple):
+    """An attempt goes on behind the tokens that its client has, whose cache is computed again with the prompt's."""
+
+    at_ps: int
+    request: int
+    attempt: int
+    delivered: int
+
+
 Entry = (
     Arrived
     | Assigned
@@ -313,6 +390,12 @@ Entry = (
     | MachineClosed
     | BeliefClosed
     | RunEnded
+    | StepsCut
+    | MachineDead
+    | MachineBack
+    | AttemptLost
+    | AttemptEnded
+    | Resumed
 )
 
 KINDS: Final[tuple[type[Entry], ...]] = Entry.__args__
