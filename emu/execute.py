@@ -19,6 +19,7 @@ from emu.laws.verdicts import Law, LawRules
 from emu.output import Folder
 from emu.record.lives import Lives
 from emu.record.log import Fold
+from emu.record.power import Power
 from emu.record.start import RunStarted
 from emu.record.summary import summary
 from emu.record.usage import Usage
@@ -50,12 +51,12 @@ def execute(scenario: Scenario, out: Path | None = None, watch: Watch | None = N
         Folder.check(out)
     cluster, workload = Cluster.of(scenario), load_workload(scenario)
     started = cluster.started(workload)
-    checker, usage = Checker(started, law_rules(cluster)), Usage(started)
+    checker, usage, power = Checker(started, law_rules(cluster)), Usage(started), Power(started)
     with nullcontext() if out is None else Folder(out) as folder:
         record: IO[bytes] | None = None if folder is None else folder.record
         requests: TextIO | None = None if folder is None else folder.requests
         lives = Lives(started, requests, None if scenario.slo.preset else scenario.slo.limits())
-        folds: list[Fold] = [lives, usage, *checker.laws]
+        folds: list[Fold] = [lives, usage, power, *checker.laws]
         if watch is not None:
             folds.append(watch(started))
         run = build(cluster, workload, folds, record)
@@ -67,6 +68,7 @@ def execute(scenario: Scenario, out: Path | None = None, watch: Watch | None = N
             started,
             lives,
             usage,
+            power,
             digest=run.log.digest(),
             entries=run.log.entries,
             wakeups=run.clock.wakeups,

@@ -23,6 +23,7 @@ from emu.fake.clock import PS_PER_S, HeapClock
 from emu.fake.costs import Costs, load_costs
 from emu.fake.link import FakeLink, LinkRules
 from emu.fake.model import FakeModel, KvMemory
+from emu.fake.power import load_power
 from emu.fake.profiles import HardwareProfile, ModelProfile, kv_blocks, load_hardware, load_model
 from emu.fake.reports import FakeReports
 from emu.fake.wire import FakeWire
@@ -32,7 +33,7 @@ from emu.node.machine_node import MachineNode, MachinePorts
 from emu.node.router_node import RouterNode
 from emu.record.entries import BeliefClosed, MachineClosed, RunEnded
 from emu.record.log import Fold, Log
-from emu.record.start import MachineFacts, RunStarted
+from emu.record.start import MachineDraw, MachineFacts, RunStarted
 from emu.scenario.schema import MachineGroup, Scenario, machine_names
 from emu.workload.synthetic import synthetic
 from emu.workload.table import Workload
@@ -49,6 +50,7 @@ class Hardware:
     name: str
     group: MachineGroup
     profile: HardwareProfile
+    draw: MachineDraw | None
     costs: Costs
     kv_blocks: int
 
@@ -72,10 +74,11 @@ class Cluster:
         machines: list[Hardware] = []
         names = iter(machine_names(scenario))
         for group in scenario.machines:
-            profile = load_hardware(group.hardware)
+            profile, power = load_hardware(group.hardware), load_power(group.hardware)
+            draw = None if power is None else power.machine(model.name, group.tensor_parallel)
             costs = load_costs(model, profile, group.tensor_parallel, kind)
             blocks = group.kv_blocks or kv_blocks(model, profile, group.tensor_parallel, BLOCK_TOKENS)
-            machines += [Hardware(next(names), group, profile, costs, blocks) for _ in range(group.count)]
+            machines += [Hardware(next(names), group, profile, draw, costs, blocks) for _ in range(group.count)]
         yardstick = load_hardware("dgx-a100")
         return cls(scenario, model, tuple(machines), load_costs(model, yardstick, yardstick.gpus, kind))
 
@@ -90,6 +93,7 @@ class Cluster:
                 machine.kv_blocks,
                 machine.profile.cost_per_hour,
                 machine.profile.power_w,
+                machine.draw,
             )
             for machine in self.machines
         )

@@ -101,8 +101,29 @@ def load_model(name_or_path: str, folder: Path | None = None) -> ModelProfile:
 
 
 def load_hardware(name_or_path: str, folder: Path | None = None) -> HardwareProfile:
-    """The hardware profile of a shipped name or of a TOML file; as `load_model`."""
+    """The hardware profile of a shipped name or of a TOML file; as `load_model`.
+
+    Its [power] table is another reader's (`emu.fake.power`).
+    """
     return _load(HardwareProfile, "hardware", SHIPPED_HARDWARE, name_or_path, folder)
+
+
+def read_profile(
+    folder_name: str, shipped: tuple[str, ...], name_or_path: str, folder: Path | None = None
+) -> tuple[dict[str, Any], str]:
+    """The table of a profile, and its file's name for refusals; names, paths and `Refusal` as in `load_model`."""
+    if "/" in name_or_path or name_or_path.endswith(".toml"):
+        path = (folder or Path()) / name_or_path
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise Refusal(str(path), f"expected a readable profile ({error.strerror})") from error
+        return read_toml(text, str(path)), str(path)
+    if name_or_path not in shipped:
+        what = f"unknown profile{nearest(name_or_path, shipped)}; expected one of {', '.join(shipped)}, or a path"
+        raise Refusal(name_or_path, what)
+    file = shipped_folder(folder_name).joinpath(f"{name_or_path}.toml")
+    return read_toml(file.read_bytes(), file.name), file.name
 
 
 def kv_blocks(model: ModelProfile, hardware: HardwareProfile, tensor_parallel: int, block_tokens: int = 16) -> int:
@@ -155,18 +176,10 @@ def nearest(name: str, known: typing.Iterable[str]) -> str:
 def _load(
     kind: type[Profile], folder_name: str, shipped: tuple[str, ...], name_or_path: str, folder: Path | None
 ) -> Profile:
-    if "/" in name_or_path or name_or_path.endswith(".toml"):
-        path = (folder or Path()) / name_or_path
-        try:
-            text = path.read_bytes()
-        except OSError as error:
-            raise Refusal(str(path), f"expected a readable profile ({error.strerror})") from error
-        return from_table(kind, read_toml(text, str(path)), str(path))
-    if name_or_path not in shipped:
-        what = f"unknown profile{nearest(name_or_path, shipped)}; expected one of {', '.join(shipped)}, or a path"
-        raise Refusal(name_or_path, what)
-    file = shipped_folder(folder_name).joinpath(f"{name_or_path}.toml")
-    return from_table(kind, read_toml(file.read_bytes(), file.name), file.name)
+    table, where = read_profile(folder_name, shipped, name_or_path, folder)
+    if kind is HardwareProfile:
+        table.pop("power", None)
+    return from_table(kind, table, where)
 
 
 def _checked(value: Any, kind: Any, where: str, *, any_sign: bool) -> Any:

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from attrs import asdict, frozen
 
 
 @frozen
+class MachineDraw:
+    """What a whole machine draws, in watts: idle, in a decode step, and in a prefill step by the tokens in its batch.
+
+    `prefill_w` is linear between `prefill_tokens` and constant outside them.
+    """
+
+    idle_w: float
+    decode_w: float
+    prefill_tokens: tuple[int, ...]
+    prefill_w: tuple[float, ...]
+
+
+@frozen
 class MachineFacts:
-    """One machine: its name and profile, and what it costs. `power_w` is what must be provisioned for it."""
+    """One machine: its name and profile, what it costs, and what it draws, None where that is not known.
+
+    `power_w` is what must be provisioned for it.
+    """
 
     name: str
     hardware: str
@@ -18,6 +35,7 @@ class MachineFacts:
     kv_blocks: int
     cost_per_hour: float
     power_w: float
+    draw: MachineDraw | None = None
 
 
 @frozen
@@ -41,5 +59,12 @@ class RunStarted:
         values = json.loads(line)
         if not isinstance(values, dict) or values.pop("entry", None) != "RunStarted":
             raise ValueError("a record starts with RunStarted")
-        values["machines"] = tuple(MachineFacts(**machine) for machine in values["machines"])
+        values["machines"] = tuple(_machine(facts) for facts in values["machines"])
         return cls(**values)
+
+
+def _machine(facts: dict[str, Any]) -> MachineFacts:
+    draw = facts.pop("draw", None)
+    if draw is not None:
+        draw = MachineDraw(draw["idle_w"], draw["decode_w"], tuple(draw["prefill_tokens"]), tuple(draw["prefill_w"]))
+    return MachineFacts(**facts, draw=draw)

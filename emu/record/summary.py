@@ -13,6 +13,8 @@ from typing import Any
 from emu.record.entries import Status
 from emu.record.latency import PS_PER_S, Spread, spread, spread_of
 from emu.record.lives import Lives
+from emu.record.power import Power
+from emu.record.power_summary import draw_w, drawn_wh, energy
 from emu.record.start import MachineFacts, RunStarted
 from emu.record.usage import PoolUse, Usage
 
@@ -21,6 +23,7 @@ def summary(
     started: RunStarted,
     lives: Lives,
     usage: Usage,
+    power: Power,
     *,
     wall_s: float,
     cpu_s: float,
@@ -33,12 +36,13 @@ def summary(
 ) -> dict[str, Any]:
     """Rates are over the span from the first arrival to the last end.
 
-    Energy is the provisioned power times all of virtual time, until machines have a power model.
+    `power_w` is what must be provisioned for the machines, and `energy_wh` that over all of virtual time: the bound
+    that a bill or a breaker goes by. What the machines drew stands in `power` and `energy`, as the pools' in `pools`.
     """
     arrived = lives.arrived
     span_s = max(0, lives.last_end_ps - lives.first_arrival_ps) / PS_PER_S if arrived else 0.0
     virtual_s = max(0, usage.last_ps) / PS_PER_S
-    power_w = sum(machine.power_w for machine in started.machines)
+    provisioned_w = sum(machine.power_w for machine in started.machines)
     limits = lives.slo.rows(lives.gaps)
     completed = lives.ended[Status.COMPLETED]
     return {
@@ -52,7 +56,7 @@ def summary(
         },
         "goodput_rps": _rate(lives.slo.within, span_s),
         "slo": {"passed": all(row["passed"] for row in limits), "limits": limits},
-        "pools": _pools(usage),
+        "pools": _pools(usage, power),
         "transfers": {
             "count": lives.transfers,
             "bytes": lives.transfer_bytes,
@@ -70,8 +74,10 @@ def summary(
             "unmeasured_step_share": _share(usage.unmeasured_steps, usage.steps),
         },
         "cost_per_hour": sum(machine.cost_per_hour for machine in started.machines),
-        "power_w": power_w,
-        "energy_wh": power_w * virtual_s / 3600,
+        "power_w": provisioned_w,
+        "energy_wh": provisioned_w * virtual_s / 3600,
+        "power": draw_w(power.pools, usage.last_ps),
+        "energy": energy(power.pools, usage.last_ps, completed, lives.output_tokens),
         "virtual_s": virtual_s,
         "wall_s": wall_s,
         "cpu_s": cpu_s,
@@ -115,9 +121,14 @@ def _machines(machines: Sequence[MachineFacts]) -> list[dict[str, Any]]:
     ]
 
 
-def _pools(usage: Usage) -> dict[str, dict[str, Any]]:
+def _pools(usage: Usage, power: Power) -> dict[str, dict[str, Any]]:
     run_ps = max(0, usage.last_ps - usage.first_arrival_ps)
-    return {name: _pool(pool, run_ps, usage.last_ps) for name, pool in usage.pools.items()}
+    found = {name: _pool(pool, run_ps, usage.last_ps) for name, pool in usage.pools.items()}
+    for name, pool in found.items():
+        of_pool = None if power.pools is None else {name: power.pools[name]}
+        pool["power"] = draw_w(of_pool, usage.last_ps)
+        pool["energy"] = drawn_wh(of_pool, usage.last_ps)
+    return found
 
 
 def _pool(pool: PoolUse, run_ps: int, last_ps: int) -> dict[str, Any]:

@@ -25,6 +25,7 @@ PLACEMENTS = {
     "5": "with both phases on one machine",
 }
 """The paper's placement steps (its section 4.1) in a few words."""
+ENERGIES = (("prefill", "in prefill"), ("decode", "in decode"), ("mixed", "in mixed steps"), ("idle", "idle"))
 Facts: TypeAlias = Iterator[tuple[str, str | Text]]
 """A label and what is to be said under it."""
 
@@ -120,8 +121,23 @@ def _control(summary: Mapping[str, Any]) -> Facts:
 def _money_and_power(summary: Mapping[str, Any]) -> Facts:
     price, watts = summary["cost_per_hour"], summary["power_w"]
     yield ("cost", f"${price:,.2f} an hour")
-    yield ("power", f"{power(watts)} provisioned; {energy(summary['energy_wh'])} over the run")
+    yield ("provisioned", f"{power(watts)}; {energy(summary['energy_wh'])} over the run")
+    yield from _drawn(summary)
     yield from _how_sure(summary)
+
+
+def _drawn(summary: Mapping[str, Any]) -> Facts:
+    draw, used = summary["power"], summary["energy"]
+    if draw is None or draw["mean_w"] is None:
+        yield ("power drawn", "not known: a machine's profile says nothing of it")
+        return
+    share_w = f"{share(draw['mean_w'] / summary['power_w'])} and {share(draw['peak_w'] / summary['power_w'])}"
+    yield ("power drawn", f"{power(draw['mean_w'])} on average, {power(draw['peak_w'])} at the peak ({share_w})")
+    phases = ", ".join(f"{energy(used[f'{phase}_wh'])} {word}" for phase, word in ENERGIES if used[f"{phase}_wh"])
+    yield ("energy drawn", f"{energy(used['drawn_wh'])}: {phases}")
+    if used["per_request_wh"] is not None:
+        each = f"{energy(used['per_request_wh'])} a request, {digits(used['per_output_token_j'])} J an output token"
+        yield ("", f"{each}, idle machines included")
 
 
 def _how_sure(summary: Mapping[str, Any]) -> Facts:

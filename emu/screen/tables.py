@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from emu.screen.quantities import NOTHING, count, digits, seconds, share
+from emu.screen.quantities import NOTHING, count, digits, power, seconds, share
 
 LATENCIES = (
     ("TTFT", "ttft_s", "to the first token"),
@@ -58,12 +58,14 @@ def by_how_much(limit: Mapping[str, Any]) -> str:
 
 
 def pools(found: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = _table("pool", "machines", "busy", "prefill", "decode", "mixed", "KV mean", "KV peak")
+    table = _table("pool", "machines", "busy", "prefill", "decode", "mixed", "KV mean", "KV peak", "power")
     for name, pool in found.items():
         phases = [share(pool[f"{phase}_share"]) for phase in ("prefill", "decode", "mixed")]
         kv = pool["kv_occupancy"]
         busy = share(pool["utilisation"])
-        table.add_row(name, count(pool["machines"]), busy, *phases, share(kv["mean"]), share(kv["peak"]))
+        drawn_w = pool["power"] and pool["power"]["mean_w"]
+        drawn = NOTHING if drawn_w is None else power(drawn_w)
+        table.add_row(name, count(pool["machines"]), busy, *phases, share(kv["mean"]), share(kv["peak"]), drawn)
     return table
 
 

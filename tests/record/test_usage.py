@@ -13,6 +13,7 @@ from token_stepper import Stepper
 from emu.record import entries as e
 from emu.record.lives import Lives
 from emu.record.log import Fold
+from emu.record.power import Power
 from emu.record.start import MachineFacts, RunStarted
 from emu.record.summary import summary
 from emu.record.usage import BATCHED_TOKENS, Usage
@@ -22,7 +23,19 @@ from emu.scenario.load import load
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 CONTRACT = {
     *("requests", "ttft_s", "ttst_s", "tbt_s", "tpot_s", "e2e_s", "queue_s", "transfer_s", "throughput"),
-    *("goodput_rps", "slo", "cost_per_hour", "power_w", "energy_wh", "virtual_s", "wall_s", "cpu_s", "wakeups"),
+    *(
+        "goodput_rps",
+        "slo",
+        "cost_per_hour",
+        "power_w",
+        "energy_wh",
+        "power",
+        "energy",
+        "virtual_s",
+        "wall_s",
+        "cpu_s",
+        "wakeups",
+    ),
     *("laws", "digest"),
 }
 
@@ -34,11 +47,12 @@ def feed(folds: tuple[Fold, ...], entries: list[e.Entry]) -> None:
                 handler(entry)
 
 
-def summed_up(started: RunStarted, lives: Lives, usage: Usage) -> dict[str, object]:
+def summed_up(started: RunStarted, lives: Lives, usage: Usage, power: Power) -> dict[str, object]:
     found = summary(
         started,
         lives,
         usage,
+        power,
         wall_s=2.0,
         cpu_s=0.5,
         wakeups=40,
@@ -118,7 +132,7 @@ def test_queues_at_their_longest() -> None:
 
 def test_nothing_happened() -> None:
     started = RunStarted("empty", "m", 16, (MachineFacts("m-0", "dgx", "mixed", 8, 50, 1.0, 2.0),), 0, True)
-    found = summed_up(started, Lives(started, io.StringIO()), Usage(started))
+    found = summed_up(started, Lives(started, io.StringIO()), Usage(started), Power(started))
     assert found.keys() >= CONTRACT
     assert found["virtual_s"] == 0.0
     assert found["goodput_rps"] == 0.0
@@ -130,9 +144,9 @@ def test_a_run_adds_up(max_steps: int) -> None:
     scenario = evolve(scenario, scheduler=evolve(scenario.scheduler, max_steps=max_steps))
     workload, cluster = load_workload(scenario), Cluster.of(scenario)
     started = cluster.started(workload)
-    lives, usage = Lives(started), Usage(started)
-    build(cluster, workload, (lives, usage)).go()
-    found = summed_up(started, lives, usage)
+    lives, usage, power = Lives(started), Usage(started), Power(started)
+    build(cluster, workload, (lives, usage, power)).go()
+    found = summed_up(started, lives, usage, power)
     assert found.keys() >= CONTRACT
     assert found["requests"] == {"arrived": len(workload), "completed": len(workload), "rejected": 0, "failed": 0} | {
         "cancelled": 0
@@ -147,3 +161,10 @@ def test_a_run_adds_up(max_steps: int) -> None:
         {"pool": m.pool, "hardware": m.hardware, "count": 1, "kv_blocks": m.kv_blocks, "tensor_parallel": 8}
         for m in started.machines
     ]
+    assert usage.last_ps > 0
+    draw, used = found["power"], found["energy"]
+    assert isinstance(draw, dict)
+    assert isinstance(used, dict)
+    assert draw["idle_w"] < draw["mean_w"] < draw["peak_w"] < found["power_w"]
+    assert draw["mean_w"] * usage.last_ps / 10**12 / 3600 == pytest.approx(used["drawn_wh"])
+    assert used["drawn_wh"] < found["energy_wh"]

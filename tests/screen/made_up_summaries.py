@@ -17,6 +17,7 @@ def pool(machines: int, batched_tokens: list[list[float]]) -> dict[str, Any]:
         **PHASES,
         "kv_occupancy": occupancy,
         "batched_tokens": batched_tokens,
+        "power": {"mean_w": 3_456.0, "peak_w": 9_876.0, "peak_over_s": 1.0, "idle_w": 2_800.0},
     }
 
 
@@ -81,6 +82,16 @@ def made_up_summary() -> dict[str, Any]:
         "cost_per_hour": 1520.0,
         "power_w": 408_000.0,
         "energy_wh": 405_123.0,
+        "power": {"mean_w": 204_000.0, "peak_w": 306_000.0, "peak_over_s": 1.0, "idle_w": 112_000.0},
+        "energy": {
+            "drawn_wh": 200_100.0,
+            "idle_wh": 100_050.0,
+            "prefill_wh": 40_020.0,
+            "decode_wh": 60_030.0,
+            "mixed_wh": 0.0,
+            "per_request_wh": 10.336,
+            "per_output_token_j": 176.2,
+        },
         "virtual_s": 3_520.2,
         "wall_s": 11.42,
         "cpu_s": 11.3,

@@ -118,3 +118,17 @@ def test_a_cumulative_share_is_read_off(tokens: int, below: float) -> None:
 )
 def test_numbers_keep_three_digits_and_a_unit(written: str, expected: str) -> None:
     assert written == expected
+
+
+def test_power_drawn_stands_beside_power_provisioned() -> None:
+    summary = made_up_summary()
+    assert under("provisioned", summary) == "provisioned 408 kW; 405 kWh over the run"
+    assert under("power drawn", summary).endswith("204 kW on average, 306 kW at the peak (50.0 % and 75.0 %)")
+    assert (
+        under("energy drawn", summary) == "energy drawn 200 kWh: 40.0 kWh in prefill, 60.0 kWh in decode, 100 kWh idle"
+    )
+    assert any("10.3 Wh a request, 176 J an output token" in line for line in lines(summary))
+    summary |= {"power": None, "energy": None}
+    summary["pools"]["decode"]["power"] = None
+    assert "not known" in under("power drawn", summary)
+    assert any(re.fullmatch(r"decode  .*98\.8 % +-", line) for line in lines(summary))

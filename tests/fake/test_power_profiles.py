@@ -1,0 +1,93 @@
+"""The [power] table of a hardware profile: what ships, what a machine draws by it, and what is refused."""
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emu.fake.power import load_power, parse_power
+from emu.fake.profiles import SHIPPED_HARDWARE, load_hardware, shipped_folder
+from emu.fake.step_profiles import load_steps
+from emu.refusal import Refusal
+
+H100 = tomllib.loads(shipped_folder("hardware").joinpath("dgx-h100.toml").read_text())
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED_HARDWARE if load_power(name) is not None])
+def test_every_draw_lies_between_idle_and_provisioned(name: str) -> None:
+    power, hardware = load_power(name), load_hardware(name)
+    assert power is not None
+    pairs = {(row.model, row.tensor_parallel) for row in power.draws} | {("a model of one's own", hardware.gpus)}
+    for model, tensor_parallel in pairs:
+        draw = power.machine(model, tensor_parallel)
+        assert power.figures.idle_w == draw.idle_w < draw.decode_w <= max(draw.prefill_w) <= hardware.power_w
+        assert list(draw.prefill_w) == sorted(draw.prefill_w)
+
+
+def test_the_figures_that_the_paper_charges() -> None:
+    """Table IV's energy over its E2E is 5.75 kW for a DGX-A100 and 10 kW for a DGX-H100."""
+    for name, full_w in (("dgx-a100", 5750), ("dgx-h100", 10_000)):
+        power = load_power(name)
+        assert power is not None
+        assert max(power.machine("bloom-176b", 8).prefill_w) == pytest.approx(full_w, rel=0.002)
+
+
+def test_a_cap_cuts_every_draw_at_the_limit() -> None:
+    free, capped = load_power("dgx-h100"), load_power("dgx-h100-capped")
+    assert free is not None
+    assert capped is not None
+    assert free.draws == capped.draws
+    assert capped.figures.gpu_limit_w == free.figures.gpu_limit_w / 2
+    most_w = max(capped.machine("bloom-176b", 8).prefill_w)
+    assert most_w == capped.machine("bloom-176b", 8).decode_w < load_hardware("dgx-h100-capped").power_w
+    assert capped.machine("llama2-70b", 8).decode_w == free.machine("llama2-70b", 8).decode_w
+
+
+def test_fewer_gpus_draw_less() -> None:
+    power = load_power("dgx-h100")
+    assert power is not None
+    whole, half = power.machine("another", 8), power.machine("another", 4)
+    assert whole.decode_w - whole.idle_w == pytest.approx(2 * (half.decode_w - half.idle_w))
+
+
+def test_rows_are_for_pairs_that_have_step_times() -> None:
+    for name in SHIPPED_HARDWARE:
+        power = load_power(name)
+        for row in power.draws if power is not None else ():
+            assert load_steps(row.model, name, row.tensor_parallel).hardware == name
+
+
+def test_a_profile_without_power_is_one_whose_draw_is_not_known(tmp_path: Path) -> None:
+    text = shipped_folder("hardware").joinpath("dgx-h100.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text[: text.index("[power]")])
+    assert load_power("mine.toml", tmp_path) is None
+    assert load_hardware("mine.toml", tmp_path) == load_hardware("dgx-h100")
+
+
+def broken(**changes: Any) -> dict[str, Any]:
+    table = copy.deepcopy(H100["power"])
+    return {key: value for key, value in (table | changes).items() if value is not None}
+
+
+ROW = {"model": "m", "tensor_parallel": 8, "prefill_tokens": [1, 2], "prefill_gpu_w": [1.0, 2.0], "decode_gpu_w": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (7, "power: expected a table"),
+        (broken(idle_w=None), "power: idle_w: this key is missing"),
+        (broken(idle_w=-1), "power: idle_w: expected a number above zero, not -1"),
+        (broken(colour="red"), "power: colour: unknown key"),
+        (broken(gpu_idle_w=900.0), "power: gpu_idle_w: expected at most gpu_limit_w, 700"),
+        (broken(draws=3), "power: draws: expected an array of tables"),
+        (broken(draws=[ROW | {"prefill_tokens": [2, 1]}]), r"draws\[0\]: expected token counts in increasing order"),
+        (broken(draws=[ROW | {"prefill_gpu_w": [1.0]}]), r"draws\[0\]: expected token counts in increasing order"),
+        (broken(draws=[ROW | {"decode_gpu_w": "lots"}]), r"draws\[0\]: decode_gpu_w: expected a number"),
+    ],
+)
+def test_refusals(table: Any, says: str) -> None:
+    with pytest.raises(Refusal, match=says):
+        parse_power(table, "mine.toml: power")
