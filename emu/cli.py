@@ -151,7 +151,8 @@ def _execute(repeat: _Repeat, out: Path | None, *, watched: bool) -> Outcome:
 def _say_broken(outcome: Outcome, repeat: _Repeat) -> None:
     from emu.screen.broken import broken_laws
 
-    click.echo("\n".join([*broken_laws(outcome.broken), f"The command that repeats the run: {repeat}"]), err=True)
+    lines = [*broken_laws(outcome.broken), *outcome.breaches, f"The command that repeats the run: {repeat}"]
+    click.echo("\n".join(lines), err=True)
 
 
 def _print_report(summary: Mapping[str, Any]) -> None:

@@ -38,6 +38,7 @@ class Outcome:
 
     summary: dict[str, Any]
     broken: tuple[Law, ...]
+    breaches: tuple[str, ...] = ()  # of policies of one's own, in their own words
 
 
 def execute(scenario: Scenario, out: Path | None = None, watch: Watch | None = None) -> Outcome:
@@ -82,7 +83,7 @@ def execute(scenario: Scenario, out: Path | None = None, watch: Watch | None = N
         found["workload"] = _workload(scenario, workload)
         if folder is not None:
             folder.keep(resolved_toml(scenario), found)
-    return Outcome(found, broken)
+    return Outcome(found, broken, tuple(run.seated.contract.words))
 
 
 def law_rules(cluster: Cluster) -> LawRules:
@@ -98,6 +99,7 @@ def law_rules(cluster: Cluster) -> LawRules:
         max_preemptions=limits.max_preemptions,
         reserve_max_tokens=limits.reserve == "max_tokens",
         liveness_ps=to_ps(scenario.run.liveness_s),
+        max_overtaken=0 if limits.policy is None else limits.max_overtaken,
     )
 
 

@@ -31,6 +31,8 @@ from emu.fake.worker import FakeWorker
 from emu.node.codes import POOLS
 from emu.node.machine_node import MachineNode, MachinePorts
 from emu.node.router_node import RouterNode
+from emu.policies.contract import Contract
+from emu.policies.seats import Seated, Seats
 from emu.record.entries import BeliefClosed, MachineClosed, RunEnded
 from emu.record.log import Fold, Log
 from emu.record.start import MachineDraw, MachineFacts, RunStarted
@@ -63,10 +65,11 @@ class Cluster:
     model: ModelProfile
     machines: tuple[Hardware, ...]
     alone: Costs
+    seats: Seats
 
     @classmethod
     def of(cls, scenario: Scenario) -> Cluster:
-        """Raises Refusal where a profile cannot be used."""
+        """Raises Refusal where a profile, or a policy of one's own, cannot be used."""
         model = load_model(scenario.model)
         if scenario.costs.kv_bytes_per_token is not None:
             model = evolve(model, kv_bytes_per_token=scenario.costs.kv_bytes_per_token)
@@ -80,7 +83,11 @@ class Cluster:
             blocks = group.kv_blocks or kv_blocks(model, profile, group.tensor_parallel, BLOCK_TOKENS)
             machines += [Hardware(next(names), group, profile, draw, costs, blocks) for _ in range(group.count)]
         yardstick = load_hardware("dgx-a100")
-        return cls(scenario, model, tuple(machines), load_costs(model, yardstick, yardstick.gpus, kind))
+        router, own = scenario.router, scenario.policies_from
+        seats = Seats.of(
+            own, router.policy, scenario.scheduler.policy, scenario.transfer.policy, router.answer_within_s
+        )
+        return cls(scenario, model, tuple(machines), load_costs(model, yardstick, yardstick.gpus, kind), seats)
 
     def started(self, workload: Workload) -> RunStarted:
         """What the record says first."""
@@ -131,10 +138,14 @@ class Run:
     link: FakeLink
     router: RouterNode
     nodes: tuple[MachineNode, ...]
+    seated: Seated
 
     def go(self) -> None:
         """Run to the end of everything. Raises what a bug raises."""
-        trio.run(self._main, clock=self.clock, strict_exception_groups=True)
+        try:
+            trio.run(self._main, clock=self.clock, strict_exception_groups=True)
+        finally:
+            self.seated.close()
 
     @property
     def open_requests(self) -> int:
@@ -194,6 +205,7 @@ def build(cluster: Cluster, workload: Workload, folds: Sequence[Fold] = (), file
     source = scenario.workload
     max_tokens = None if source.max_tokens == "exact" else source.max_tokens
     outputs: Sequence[int] = workload.output_tokens
+    seated = Seated(cluster.seats, Contract(log.write, clock.now))
     if max_tokens is not None:
         outputs = [min(tokens, max_tokens) for tokens in outputs]
     model = FakeModel(workload.prompt_tokens, outputs)
@@ -227,12 +239,12 @@ def build(cluster: Cluster, workload: Workload, folds: Sequence[Fold] = (), file
     )
     heartbeat_ps = to_ps(scenario.transfer.heartbeat_s)
     for index, machine in enumerate(cluster.machines):
-        core = Machine(_machine_rules(cluster, machine, index))
+        core = Machine(_machine_rules(cluster, machine, index, seated))
         ports = MachinePorts(clock, workers[index], link.port(index), wire.port(machine.name), client, log, reports)
         nodes.append(MachineNode(machine.name, core, ports, heartbeat_ps))
-    router = Router(_members(cluster), _router_rules(scenario))
+    router = Router(_members(cluster), _router_rules(scenario, seated))
     routers.append(RouterNode(router, clock, wire.port("router"), client, log, reports))
-    return Run(cluster, clock, log, client, link, routers[0], tuple(nodes))
+    return Run(cluster, clock, log, client, link, routers[0], tuple(nodes), seated)
 
 
 def to_ps(seconds: float) -> int:
@@ -245,10 +257,11 @@ def _worker(clock: HeapClock, cluster: Cluster, machine: Hardware, model: FakeMo
     return FakeWorker(clock, machine.costs, model, KvMemory(), cluster.model.layers, sync_ps, BLOCK_TOKENS)
 
 
-def _machine_rules(cluster: Cluster, machine: Hardware, index: int) -> MachineRules:
+def _machine_rules(cluster: Cluster, machine: Hardware, index: int, seated: Seated) -> MachineRules:
     scenario = cluster.scenario
     transfer, limits = scenario.transfer, scenario.scheduler
     layer_wise_from = {"auto": transfer.threshold_tokens, "serialized": LAYER_WISE_NEVER, "layer-wise": 0}
+    order, transfers = seated.scheduling(index), seated.transfers(index)
     rules = SchedulerRules(
         prefill_batch_tokens=limits.prefill_batch_tokens,
         decode_batch=limits.decode_batch,
@@ -257,14 +270,17 @@ def _machine_rules(cluster: Cluster, machine: Hardware, index: int) -> MachineRu
         reserve_max_tokens=limits.reserve == "max_tokens",
         layer_wise_from_tokens=layer_wise_from[transfer.mode],
         max_steps=limits.max_steps,
+        next_prompt=None if order is None else order.next_prompt,
+        choose_victim=order.victim if order is not None and order.chooses_victims else None,
+        by_layer=None if transfers is None else transfers.by_layer,
     )
     return MachineRules(index, machine.kv_blocks, cluster.model.layers, to_ps(transfer.lease_s), rules, BLOCK_TOKENS)
 
 
-def _router_rules(scenario: Scenario) -> RouterRules:
+def _router_rules(scenario: Scenario, seated: Seated) -> RouterRules:
     router = scenario.router
     return RouterRules(
-        policy=policy(router.policy, router.prefill_queue_limit_tokens),
+        policy=seated.routing() or policy(router.policy, router.prefill_queue_limit_tokens),
         queue_limit_requests=router.queue_limit_requests,
         go_home_idle=router.go_home == "idle",
         repurpose_after_ps=to_ps(router.repurpose_after_s),

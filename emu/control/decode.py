@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
 
 from attrs import define, field
 
 from emu.control.batch import Kind, Slice
 from emu.control.blocks import BlockPool
 from emu.control.request import Move, Sequence
+
+VictimChooser: TypeAlias = Callable[[list[tuple[Sequence, int]]], int]
+"""Somebody else's victim: an index into running sequences and their delivered tokens, in the order of arrivals."""
 
 
 @define
@@ -24,6 +29,7 @@ class Decoder:
     pool: BlockPool
     limit: int  # sequences a batch
     grows: bool = True
+    choose_victim: VictimChooser | None = None
     steps: int = 0
     context_tokens: int = 0  # that the step under way reads, all sequences together
     ready: deque[Sequence] = field(factory=deque)
@@ -120,7 +126,11 @@ class Decoder:
     def victim(self, max_preemptions: int) -> Sequence:
         """Who is preempted when blocks run out: the latest arrival, none too often while another is left."""
         fresh = [sequence for sequence in self.running.values() if sequence.preemptions < max_preemptions]
-        return max(fresh or self.running.values(), key=_arrival)
+        among = fresh or self.running.values()
+        if self.choose_victim is not None and len(among) > 1:
+            ordered = sorted(among, key=_arrival)
+            return ordered[self.choose_victim([(sequence, self.delivered(sequence)) for sequence in ordered])]
+        return max(among, key=_arrival)
 
     def full(self) -> list[Sequence]:
         """The running sequences whose client has as many tokens as it asked for."""

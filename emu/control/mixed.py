@@ -14,8 +14,8 @@ from attrs import define, field, frozen
 
 from emu.control.batch import Batch, Kind, Slice, StepResult
 from emu.control.blocks import BlockPool
-from emu.control.decode import Decoder
-from emu.control.prefill import PrefillQueue, tokens_to_compute
+from emu.control.decode import Decoder, VictimChooser
+from emu.control.prefill import Chooser, PrefillQueue, tokens_to_compute
 from emu.control.request import Move, Sequence
 
 
@@ -30,6 +30,9 @@ class SchedulerRules:
     reserve_max_tokens: bool = False  # blocks for all of `max_tokens` from the start, so that nothing ever grows
     layer_wise_from_tokens: int = 512  # batches of at least so many prompt tokens hand over layer by layer
     max_steps: int = 0  # longest leap; 0 for no bound
+    next_prompt: Chooser | None = None  # None: first come, first served
+    choose_victim: VictimChooser | None = None  # None: the latest arrival
+    by_layer: Callable[[int, int], bool] | None = None  # of a batch's prompt tokens and prompts; None: from so many on
 
 
 class Outcome(NamedTuple):
@@ -57,8 +60,10 @@ class Scheduler:
     _had_prompts: bool = field(init=False, default=False)  # in the last batch
 
     def __attrs_post_init__(self) -> None:
-        self.prefills = PrefillQueue(self.pool, self.rules.prefill_batch_tokens)
-        self.decoder = Decoder(self.pool, self.rules.decode_batch, grows=not self.rules.reserve_max_tokens)
+        rules = self.rules
+        self.prefills = PrefillQueue(self.pool, rules.prefill_batch_tokens, rules.next_prompt)
+        grows = not rules.reserve_max_tokens
+        self.decoder = Decoder(self.pool, rules.decode_batch, grows, rules.choose_victim)
         self.watermark_blocks = int(self.pool.capacity * self.rules.watermark)
 
     @property
@@ -119,7 +124,7 @@ class Scheduler:
             context_tokens=decoder.context_tokens,
             max_steps=min(most, self.rules.max_steps) if self.rules.max_steps else most,
             prompt_tokens=tokens,
-            layer_wise=tokens >= self.rules.layer_wise_from_tokens and any(s.peer != self.here for s in self._batch),
+            layer_wise=bool(prefills) and self._leaves_by_layer(tokens),
             changed=bool(prefills or joined or left) or after_prompts,
         )
 
@@ -145,6 +150,15 @@ class Scheduler:
                 sequence.move(Move.PREFILLED)
                 decoder.ready.append(sequence)
         return Outcome(prefilled, tuple(stopped))
+
+    def _leaves_by_layer(self, tokens: int) -> bool:
+        """Whether the caches of this batch leave while it is computed; those that stay do not leave at all."""
+        if all(sequence.peer == self.here for sequence in self._batch):
+            return False
+        by_layer = self.rules.by_layer
+        if by_layer is None:
+            return tokens >= self.rules.layer_wise_from_tokens
+        return by_layer(tokens, len(self._batch))
 
     def _stop(self, sequence: Sequence) -> Sequence:
         self.decoder.leave(sequence, Move.END)

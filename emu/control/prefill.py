@@ -7,28 +7,39 @@ preempted sequence goes to the head. Decoding sequences must stay out of here.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
 
 from attrs import define, field
 
 from emu.control.blocks import BlockPool
 from emu.control.request import Sequence
 
+Chooser: TypeAlias = Callable[[list[Sequence]], int]
+"""Somebody else's order: the index of the sequence that goes next, of two or more that wait."""
+
 
 @define
 class PrefillQueue:
-    """Sequences that wait for a prefill; `queued_tokens` are the prompt tokens among them, recomputed ones excluded."""
+    """Sequences that wait for a prefill; `queued_tokens` are the prompt tokens among them, recomputed ones excluded.
+
+    First come, first served, unless `next_prompt` is there to choose.
+    """
 
     pool: BlockPool
     batch_tokens: int
+    next_prompt: Chooser | None = None
     queued_tokens: int = 0
     preempted: deque[Sequence] = field(factory=deque)
     waiting: deque[Sequence] = field(factory=deque)
+    _chosen: Sequence | None = field(init=False, default=None)  # until another comes, or it is taken
 
     def __len__(self) -> int:
         return len(self.preempted) + len(self.waiting)
 
     def add(self, sequence: Sequence) -> None:
         self.waiting.append(sequence)
+        self._chosen = None
         self.queued_tokens += sequence.request.prompt_tokens
 
     def put_back(self, sequence: Sequence) -> None:
@@ -39,6 +50,8 @@ class PrefillQueue:
     def head(self) -> Sequence | None:
         if self.preempted:
             return self.preempted[0]
+        if self.next_prompt is not None and len(self.waiting) > 1:
+            return self._choice(self.next_prompt)
         return self.waiting[0] if self.waiting else None
 
     def take(self, tokens_before: int) -> Sequence | None:
@@ -52,7 +65,18 @@ class PrefillQueue:
         if self.preempted:
             return self.preempted.popleft()
         self.queued_tokens -= head.request.prompt_tokens
-        return self.waiting.popleft()
+        if self.next_prompt is None:
+            return self.waiting.popleft()
+        self.waiting.remove(head)
+        self._chosen = None
+        return head
+
+    def _choice(self, next_prompt: Chooser) -> Sequence:
+        """Asked once for every queue that is new, so that whoever chooses need not answer alike twice."""
+        if self._chosen is None or self._chosen not in self.waiting:
+            waiting = list(self.waiting)
+            self._chosen = waiting[next_prompt(waiting)]
+        return self._chosen
 
 
 def tokens_to_compute(sequence: Sequence) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from emu.laws.asked import Asked
 from emu.laws.closing import Closing
+from emu.laws.contract import Contract
 from emu.laws.lives import Lives
 from emu.laws.loans import Loans
 from emu.laws.passage import Passage
@@ -34,10 +35,11 @@ class Checker:
             Tokens(names, rules, asked, machines),
             Steps(names, rules, machines),
             Transfers(names, rules, asked),
-            Queues(names, machines),
+            Queues(names, rules, machines),
             Stalls(names, rules, asked, loans.books),
             loans,
             Closing(names, started),
+            Contract(names),
         )
 
     @property

@@ -10,7 +10,7 @@ from collections import deque
 
 from attrs import define, field
 
-from emu.laws.verdicts import Handlers, Law, Names, seconds
+from emu.laws.verdicts import Handlers, Law, LawRules, Names, seconds
 from emu.record import entries as e
 
 _Key = tuple[int, ...]  # request and attempt
@@ -43,12 +43,16 @@ class _Queue:
 
 
 class Queues:
-    """Laws: first-come-prefill, reservation-order, littles-law."""
+    """Laws: first-come-prefill, bounded-overtaking, reservation-order, littles-law."""
 
-    def __init__(self, names: Names, machines: int) -> None:
+    def __init__(self, names: Names, rules: LawRules, machines: int) -> None:
         self.first_come = Law(
             "first-come-prefill",
             "Prefills start in the order in which their machine queued them; recomputed ones may come before.",
+        )
+        self.overtaking = Law(
+            "bounded-overtaking",
+            "A prompt is overtaken by at most max_overtaken later ones, where a policy of one's own orders them.",
         )
         self.reservations = Law(
             "reservation-order", "Reservations are lent their blocks in the order in which they reached their machine."
@@ -57,8 +61,9 @@ class Queues:
             "littles-law",
             "On every queue of prompts or reservations the integral of its length over time is the sum of waits (ps).",
         )
-        self.laws = (self.first_come, self.reservations, self.little)
-        self._names = names
+        self.laws = (self.first_come, self.overtaking, self.reservations, self.little)
+        self._names, self._max_overtaken = names, rules.max_overtaken
+        self._overtaken: dict[tuple[int, _Key], int] = {}  # how often, by machine and prompt
         self._prompts = [_Queue() for _ in range(machines)]
         self._reservations = [_Queue() for _ in range(machines)]
         self.handlers: Handlers = {
@@ -107,9 +112,25 @@ class Queues:
                 at_ps, f"request {key[0]} was prefilled on {self._names[machine]} and had not queued"
             )
             return
+        if self._max_overtaken:
+            self._allow(at_ps, machine, key)
+            return
         order.remove(key)
         waits = f"request {order[0][0]}, which waits since {seconds(self._prompts[machine].since_ps[order[0]])}"
         self.first_come.broken(at_ps, f"request {key[0]} was prefilled on {self._names[machine]} before {waits}")
+
+    def _allow(self, at_ps: int, machine: int, key: _Key) -> None:
+        """A policy of one's own lets `key` go before others: none of them too often."""
+        order, overtaken = self._prompts[machine].order, self._overtaken
+        for other in order:
+            if other == key:
+                break
+            times = overtaken[machine, other] = overtaken.get((machine, other), 0) + 1
+            if times == self._max_overtaken + 1:
+                waits = f"since {seconds(self._prompts[machine].since_ps[other])}"
+                what = f"{times} later prompts went before request {other[0]} on {self._names[machine]}, which waits"
+                self.overtaking.broken(at_ps, f"{what} {waits}")
+        order.remove(key)
 
     def _preempted(self, entry: e.Preempted) -> None:
         self._prompts[entry.machine].enter(entry.at_ps, (entry.request, entry.attempt))

@@ -84,6 +84,8 @@ class Stalls:
             stays = True
         else:
             request = line.waiting[0]
+            if self._rules.max_overtaken:  # any of them may be the head, so that only when all fit one surely does
+                request = max(line.waiting, key=lambda waiting: asked.prompt_tokens[waiting])
             tokens, stays = asked.prompt_tokens[request], self._targets.get(request) == machine
         if stays:
             tokens += 1

@@ -43,6 +43,23 @@ class Reason(enum.IntEnum):
     POISON = 17
 
 
+class PolicySeat(enum.IntEnum):
+    """Where a policy of one's own sits."""
+
+    ROUTING = 0
+    SCHEDULING = 1
+    TRANSFER = 2
+
+
+class PolicyFault(enum.IntEnum):
+    """How a policy of one's own broke its contract."""
+
+    RAISED = 0
+    LATE = 1
+    NOT_OFFERED = 2
+    UNREADABLE = 3
+
+
 class PoolCode(enum.IntEnum):
     """Which phases a machine serves."""
 
@@ -371,6 +388,15 @@ class Resumed(NamedTuple):
     delivered: int
 
 
+class PolicyBroke(NamedTuple):
+    """A policy of one's own broke its contract: `seat` is a PolicySeat, `fault` a PolicyFault."""
+
+    at_ps: int
+    machine: int  # -1: the router's
+    seat: int
+    fault: int
+
+
 Entry = (
     Arrived
     | Assigned
@@ -396,6 +422,7 @@ Entry = (
     | AttemptLost
     | AttemptEnded
     | Resumed
+    | PolicyBroke
 )
 
 KINDS: Final[tuple[type[Entry], ...]] = Entry.__args__

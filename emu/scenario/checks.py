@@ -15,7 +15,9 @@ from emu.scenario.schema import Fault, Scenario, machine_names
 
 POLICIES = ("splitwise", "token-jsq", "jsq", "round-robin", "random")
 
-_PLUGIN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+PLUGIN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+EXEC = "exec:"
 
 
 def check(scenario: Scenario, document: dict[str, Any], origin: Origin) -> None:
@@ -45,13 +47,14 @@ def _check_pools(scenario: Scenario, origin: Origin) -> None:
 
 def _check_policy(scenario: Scenario, origin: Origin) -> None:
     key, policy = ("router", "policy"), scenario.router.policy
-    if policy in POLICIES:
+    for section, own in (("scheduler", scenario.scheduler.policy), ("transfer", scenario.transfer.policy)):
+        if own is not None and not PLUGIN.fullmatch(own):
+            raise origin.refusal((section, "policy"), f'expected "package.module:Name", got {shown(own)}')
+    if policy in POLICIES or PLUGIN.fullmatch(policy) or policy.startswith(EXEC):
         return
-    if _PLUGIN.fullmatch(policy):
-        expected = f"expected one of {', '.join(POLICIES)}; policies of your own come with a later version"
-        raise origin.refusal(key, f"{expected}, got {shown(policy)}")
     likely = nearest(policy, POLICIES)
-    raise origin.refusal(key, f"expected a known policy (the nearest is {likely}), got {shown(policy)}")
+    expected = f'expected a known policy (the nearest is {likely}), "package.module:Name" or "exec:PROGRAM"'
+    raise origin.refusal(key, f"{expected}; got {shown(policy)}")
 
 
 def _check_scheduler(scenario: Scenario, origin: Origin) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from emu.refusal import Refusal
 from emu.scenario import overrides as command_line
-from emu.scenario.checks import check
+from emu.scenario.checks import EXEC, PLUGIN, check
 from emu.scenario.defaults import fill
 from emu.scenario.origin import Origin
 from emu.scenario.profiles import settle
@@ -30,9 +30,12 @@ def load(path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> 
     document = _read(path)
     changes = [command_line.parse(override) for override in overrides]
     origin = Origin(str(path), tuple(key for key, _ in changes), seed is not None)
-    _make_absolute(document, os.path.dirname(os.path.abspath(path)))
+    folder = os.path.dirname(os.path.abspath(path))
+    _make_absolute(document, folder)
     command_line.apply(document, changes, origin)
     _make_absolute(document, os.getcwd())  # what is still relative came from an override
+    if _names_own(document):
+        document.setdefault("policies_from", folder)
     if seed is not None:
         document["seed"] = seed
     fill(document)
@@ -67,6 +70,8 @@ def _make_absolute(document: dict[str, Any], folder: str) -> None:
     """Rewrite, in place, every relative path in the document as one below `folder`."""
     _make_one_absolute(document, "model", folder)
     _make_one_absolute(document.get("workload"), "trace", folder, always=True)
+    _make_one_absolute(document, "policies_from", folder, always=True)
+    _make_program_absolute(document.get("router"), folder)
     groups = document.get("machines")
     for group in groups if isinstance(groups, list) else ():
         _make_one_absolute(group, "hardware", folder)
@@ -79,3 +84,19 @@ def _make_one_absolute(table: object, key: str, folder: str, *, always: bool = F
         return
     if always or "/" in value or value.endswith(".toml"):
         table[key] = os.path.realpath(os.path.join(folder, value))
+
+
+def _make_program_absolute(router: object, folder: str) -> None:
+    """The program of policy = "exec:./program arguments", where it is a path."""
+    policy = router.get("policy") if isinstance(router, dict) else None
+    if isinstance(router, dict) and isinstance(policy, str) and policy.startswith(EXEC) and policy.isprintable():
+        program, space, arguments = policy.removeprefix(EXEC).partition(" ")
+        if "/" in program:
+            router["policy"] = EXEC + os.path.realpath(os.path.join(folder, program)) + space + arguments
+
+
+def _names_own(document: dict[str, Any]) -> bool:
+    """Whether a policy is named that must be found in a folder."""
+    sections = [document.get(name) for name in ("router", "scheduler", "transfer")]
+    policies = [section.get("policy") for section in sections if isinstance(section, dict)]
+    return any(isinstance(policy, str) and PLUGIN.fullmatch(policy) for policy in policies)

@@ -45,6 +45,7 @@ class Router:
     """The cluster-level scheduler and the load reports that it lives on."""
 
     policy: str = field(default="splitwise", validator=text())  # load() puts token-jsq where all machines are mixed
+    answer_within_s: float = field(default=5.0, validator=positive_seconds())  # wall time, of a policy = "exec:..."
     prefill_queue_limit_tokens: int = field(default=8192, validator=at_least(1))
     report_every_s: float = field(default=0.1, validator=period_seconds(or_zero=True))  # 0: after every change
     queue_limit_requests: int = field(default=0, validator=at_least(0))  # 0: no limit
@@ -56,6 +57,8 @@ class Router:
 class Scheduler:
     """The machine-level schedulers."""
 
+    policy: str | None = field(default=None, validator=text())  # "package.module:Name"; None: first come, first served
+    max_overtaken: int = field(default=8, validator=at_least(1))  # by so many later prompts, where policy orders them
     prefill_batch_tokens: int = field(default=2048, validator=at_least(1))
     decode_batch: int = field(default=512, validator=at_least(1))  # sequences
     reserve: Literal["growth", "max_tokens"] = "growth"
@@ -69,6 +72,7 @@ class Scheduler:
 class Transfer:
     """How the KV cache of a prompt travels from the prefill machine to the decode machine."""
 
+    policy: str | None = field(default=None, validator=text())  # "package.module:Name", in the place of mode
     direction: Literal["put", "get"] = "put"
     mode: Literal["auto", "serialized", "layer-wise"] = "auto"
     threshold_tokens: int = field(default=512, validator=at_least(0))  # auto: layer-wise from here on
@@ -193,6 +197,7 @@ class Scenario:
     costs: CostsChoice = CostsChoice()
     faults: tuple[Fault, ...] = ()
     delays: tuple[Delay, ...] = ()
+    policies_from: Path | None = None  # absolute; load() puts the scenario's folder where a policy is named from there
     slo: Slo = Slo(preset="splitwise")
     run: RunLimits = RunLimits()
 

@@ -72,7 +72,8 @@ def cluster_of(scenario: Scenario, kv_blocks: Sequence[int] = ()) -> Cluster:
         machines = tuple(
             evolve(machine, kv_blocks=kv_blocks[index % len(kv_blocks)]) for index, machine in enumerate(machines)
         )
-    return evolve(plain, scenario=scenario, machines=machines)
+    seats = Cluster.of(scenario).seats if scenario.policies_from else plain.seats
+    return evolve(plain, scenario=scenario, machines=machines, seats=seats)
 
 
 def workload_of(rows: Sequence[Row]) -> Workload:

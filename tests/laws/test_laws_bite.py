@@ -1,10 +1,11 @@
 """Each law bites: production behaviour is changed in one place, and the law of that name finds it in the record."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from cluster_under_law import Row, judged, scenario_of
 
 from emu.control import commands as c
@@ -27,11 +28,13 @@ from emu.fake.link import LinkPort
 from emu.fake.wire import WirePort
 from emu.fake.worker import FakeWorker
 from emu.node.machine_node import MachineNode
+from emu.policies.scheduling import OwnScheduling
 from emu.record import entries as e
 from emu.scenario.schema import Network, Scenario, Transfer
 from emu.scenario.schema import Router as RouterKeys
 from emu.scenario.schema import Scheduler as SchedulerKeys
 
+OWN_POLICIES = Path(__file__).parents[1] / "policies"
 Change = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -279,6 +282,15 @@ BITES = (
     Bite("bytes-landed", _around(LinkPort, "put", _puts_half)),
     Bite("reservation-kept", _around(Receiver, "signalled", _takes_back)),
     Bite("first-come-prefill", _around(PrefillQueue, "add", _jumps_the_line), rows=((0, 2000, 2),) * 4),
+    Bite(
+        "bounded-overtaking",
+        _around(OwnScheduling, "next_prompt", lambda _, __, waiting: len(waiting) - 1),
+        evolve(
+            scenario_of(scheduler=SchedulerKeys(policy="own_policies:Ordered", max_overtaken=1)),
+            policies_from=OWN_POLICIES,
+        ),
+        ((0, 2000, 2),) * 5,
+    ),
     Bite("reservation-order", _around(Receiver, "ask", _last_first), BLIND, CROWD, (200, 20)),
     Bite("littles-law", _around(MachineNode, "_preempt", _ignored), TIGHT, CROWD, (200, 60)),
     Bite("no-idle-with-work", _around(Scheduler, "_take_prompts", _waits_for_company)),
@@ -297,6 +309,12 @@ BITES = (
         CROWD,
     ),
     Bite("run-closed", _around(Router, "_ended", _nothing)),
+    Bite(
+        "policy-contract",
+        _around(OwnScheduling, "next_prompt", lambda _, own, __: own._index("next_prompt", len, (), 0)),
+        evolve(scenario_of(scheduler=SchedulerKeys(policy="own_policies:Ordered")), policies_from=OWN_POLICIES),
+        ((0, 2000, 2),) * 4,
+    ),
 )
 
 

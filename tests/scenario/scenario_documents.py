@@ -29,7 +29,8 @@ GROUP_KEYS: dict[str, st.SearchStrategy[Any]] = {
 }
 TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "router": {
-        "policy": st.sampled_from(["splitwise", "token-jsq", "jsq", "round-robin", "random"]),
+        "policy": st.sampled_from(["splitwise", "token-jsq", "jsq", "round-robin", "random", "a.b:C", "exec:./router"]),
+        "answer_within_s": SECONDS,
         "prefill_queue_limit_tokens": TOKENS,
         "report_every_s": st.just(0) | SECONDS,
         "queue_limit_requests": st.integers(0, 10**6),
@@ -37,6 +38,8 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "repurpose_after_s": SECONDS,
     },
     "scheduler": {
+        "policy": st.just("a.b:C"),
+        "max_overtaken": TOKENS,
         "prefill_batch_tokens": TOKENS,
         "decode_batch": TOKENS,
         "reserve": st.just("max_tokens"),
@@ -46,6 +49,7 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "max_steps": st.integers(0, 100),
     },
     "transfer": {
+        "policy": st.just("a.b:C"),
         "direction": st.just("put"),
         "mode": st.sampled_from(["auto", "serialized", "layer-wise"]),
         "threshold_tokens": st.integers(0, 10**5),

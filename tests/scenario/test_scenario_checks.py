@@ -44,7 +44,7 @@ CUT = {"kind": "link_down", "at_s": 1.0, "machines": ["prefill-0", "decode-1"]}
         ({"name": " "}, "name", "not empty"),
         ({"seed": -1}, "seed", "from 0"),
         ({"router": {"policy": "token-jqs"}}, "router.policy", "the nearest is token-jsq"),
-        ({"router": {"policy": "mine.policy:Best"}}, "router.policy", "later version"),
+        ({"scheduler": {"policy": "shortest"}}, "scheduler.policy", "package.module:Name"),
         ({"router": {"report_every_s": 1e-4}}, "router.report_every_s", "0 or a number from 0.001"),
         ({"scheduler": {"preempted": "keep"}}, "scheduler.preempted", "scheduler.reserve"),
         ({"scheduler": {"watermark": 1.0}}, "scheduler.watermark", "below 1"),
