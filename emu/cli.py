@@ -1,4 +1,4 @@
-"""The command `emu`: the only file that prints or exits.
+"""The command `emu`: with `emu.commands`, all that prints; only this file exits.
 
 Everything heavy is imported inside functions, so that `emu --help` stays quick. What a command does is done elsewhere;
 here its end becomes a status and a few lines.
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+from emu.commands.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +43,9 @@ def cli(context: click.Context) -> None:
     """A flight simulator for the control plane of disaggregated LLM serving."""
     if context.invoked_subcommand is None:
         raise click.UsageError("expected a command, such as: emu run SCENARIO.toml (emu --help names them all)")
+
+
+cli.add_command(sweep)
 
 
 @cli.command(epilog=_STATUSES)

@@ -41,8 +41,10 @@ class Outcome:
     breaches: tuple[str, ...] = ()  # of policies of one's own, in their own words
 
 
-def execute(scenario: Scenario, out: Path | None = None, watch: Watch | None = None) -> Outcome:
-    """Run a scenario to its end, in virtual time; `out` names the folder to keep it in.
+def execute(
+    scenario: Scenario, out: Path | None = None, watch: Watch | None = None, whole: Workload | None = None
+) -> Outcome:
+    """Run a scenario to its end, in virtual time; `out` names the folder to keep it in, `whole` is its trace if read.
 
     Refusal: the workload or a profile cannot be used, or `out` cannot be written; then nothing has been. What a bug
     raises comes out as it was raised.
@@ -50,7 +52,7 @@ def execute(scenario: Scenario, out: Path | None = None, watch: Watch | None = N
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
     if out is not None:
         Folder.check(out)
-    cluster, workload = Cluster.of(scenario), load_workload(scenario)
+    cluster, workload = Cluster.of(scenario), load_workload(scenario, whole)
     started = cluster.started(workload)
     checker, usage, power = Checker(started, law_rules(cluster)), Usage(started), Power(started)
     with nullcontext() if out is None else Folder(out) as folder:

@@ -39,7 +39,7 @@ from emu.record.start import MachineDraw, MachineFacts, RunStarted
 from emu.scenario.schema import MachineGroup, Scenario, machine_names
 from emu.workload.synthetic import synthetic
 from emu.workload.table import Workload
-from emu.workload.traces import read_trace
+from emu.workload.traces import part_of_trace, read_whole_trace
 
 BLOCK_TOKENS = 16
 LAYER_WISE_NEVER = 1 << 62
@@ -108,11 +108,12 @@ class Cluster:
         return RunStarted(self.scenario.name, self.scenario.model, BLOCK_TOKENS, facts, len(workload), identified)
 
 
-def load_workload(scenario: Scenario) -> Workload:
-    """The scenario's arrivals, every row checked. Raises Refusal."""
+def load_workload(scenario: Scenario, whole: Workload | None = None) -> Workload:
+    """The scenario's arrivals, every row checked; `whole` is its trace if that was read before. Raises Refusal."""
     source = scenario.workload
     if source.trace is not None:
-        return read_trace(source.trace, limit=source.limit, until_s=source.until_s, speedup=source.speedup)
+        whole = read_whole_trace(source.trace) if whole is None else whole
+        return part_of_trace(whole, source.trace, limit=source.limit, until_s=source.until_s, speedup=source.speedup)
     assert source.synthetic is not None
     assert source.rate_rps is not None
     assert source.duration_s is not None

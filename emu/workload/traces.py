@@ -55,12 +55,23 @@ def read_trace(path: Path, *, limit: int | None = None, until_s: float | None = 
     that is not one, no row at all, nothing that arrives before `until_s`. ValueError: options that make no sense.
     """
     check_take(limit, until_s, speedup)
+    return part_of_trace(read_whole_trace(path), path, limit=limit, until_s=until_s, speedup=speedup)
+
+
+def read_whole_trace(path: Path) -> Workload:
+    """Every row of the trace, checked. Refusal: as `read_trace`."""
     with closing(numbered_lines(path)) as lines:
         first = next(lines, None)
         if first is None:
             raise Refusal(str(path), "expected a trace, got an empty file")
         is_json = first[1].startswith("{")
-        workload = _mooncake(path, chain([first], lines)) if is_json else _columns(path, first, lines)
+        return _mooncake(path, chain([first], lines)) if is_json else _columns(path, first, lines)
+
+
+def part_of_trace(
+    workload: Workload, path: Path, *, limit: int | None = None, until_s: float | None = None, speedup: float = 1.0
+) -> Workload:
+    """What the options leave of a trace that was read from `path`. Refusal, ValueError: as `read_trace`."""
     try:
         taken = workload.take(limit, until_s, speedup)
     except OverflowError:
