@@ -31,6 +31,8 @@ class Decoder:
     grows: bool = True
     choose_victim: VictimChooser | None = None
     steps: int = 0
+    settled: int = 0  # of the leap under way, steps that are counted already
+    leap_end: int = 0  # the step before which the leap under way ends, whatever its worker finds
     context_tokens: int = 0  # that the step under way reads, all sequences together
     ready: deque[Sequence] = field(factory=deque)
     running: dict[int, Sequence] = field(factory=dict)
@@ -110,18 +112,35 @@ class Decoder:
 
     def grow(self) -> None:
         """Take the blocks of the step that starts now; `due_now()` of them must be free."""
-        for request_id, sequence in self._wheel[self.steps % len(self._wheel)].items():
+        self._grow(self._wheel[self.steps % len(self._wheel)])
+
+    def _grow(self, due: dict[int, Sequence]) -> None:
+        for request_id, sequence in due.items():
             assert sequence.loan is not None
             self.grown.append((request_id, self.pool.extend(sequence.loan)))
 
+    def settle(self, done: int) -> None:
+        """`done` steps of the leap under way are done, and the next one is: it has its blocks. Those who ask for blocks
+        in the middle of a leap find what stepping would have left."""
+        wheel, step = self._wheel, self.steps
+        self.steps += done - self.settled
+        self.context_tokens += (done - self.settled) * len(self.running)
+        self.settled = done
+        while step < self.steps:
+            step += 1
+            if due := wheel[step % len(wheel)]:
+                self._grow(due)
+
     def advance(self, steps: int) -> None:
-        """`steps` steps are done: the first had its blocks, the later ones take theirs now."""
-        for _ in range(steps - 1):
-            self.steps += 1
-            if self._wheel[self.steps % len(self._wheel)]:
-                self.grow()
+        """The leap under way is over after `steps` steps."""
+        self.settle(steps - 1)
         self.steps += 1
-        self.context_tokens += steps * len(self.running)
+        self.context_tokens += len(self.running)
+        self.settled = 0
+
+    def too_long(self) -> bool:
+        """Whether the leap under way, which is settled, could run out of blocks that were free when it began."""
+        return bool(self.running) and self.steps + self.max_steps() < self.leap_end
 
     def victim(self, max_preemptions: int) -> Sequence:
         """Who is preempted when blocks run out: the latest arrival, none too often while another is left."""

@@ -69,6 +69,7 @@ class Machine:
     receiver: Receiver = field(init=False)
     counted: int = field(init=False, default=0)  # the router's latest message that is in the load report
     staying: int = field(init=False, default=0)  # prompts not prefilled yet that will decode here
+    look: bool = field(init=False, default=False)  # something may start, or must end, at the next step boundary
     _handlers: dict[type, Callable[[Any, int], tuple[Command, ...]]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -82,7 +83,7 @@ class Machine:
             Reserve: self._reserve_asked,
             Grant: lambda grant, now: self.sender.granted(grant, now),
             Signal: self._signalled,
-            Acknowledge: lambda message, _: self.sender.acknowledged(message),
+            Acknowledge: self._acknowledged,
             Abandon: lambda message, now: self.receiver.abandoned(message, now),
             Heartbeat: self._heard,
             StepResult: self._stepped,
@@ -102,6 +103,7 @@ class Machine:
     def next_batch(self, now: int) -> Plan:
         """The batch to run from now on, if any, with what comes before it and what goes with it."""
         scheduler = self.scheduler
+        self.look = False
         before = self._grants(now) if self.receiver.queue else ()
         batch = scheduler.next_batch()
         if scheduler.preempted or scheduler.failed:
@@ -125,7 +127,8 @@ class Machine:
                 recomputing += 1
             else:
                 prefilling += sequence.request.prompt_tokens
-        grown = decoder.blocks_due(decoder.steps + 1, steps_done) if steps_done else 0
+        unsettled = steps_done - decoder.settled
+        grown = decoder.blocks_due(decoder.steps + 1, unsettled) if unsettled > 0 else 0
         return LoadReport(
             machine=self.rules.index,
             counted=self.counted,
@@ -146,7 +149,9 @@ class Machine:
                 return rejected
             abandon = Abandon(request.request_id, assign.attempt, self.rules.index, "prompt_too_long", now)
             return *rejected, Send(assign.decode_machine, abandon)
-        self.scheduler.prefills.add(sequence)
+        prefills = self.scheduler.prefills
+        self.look |= not prefills  # else it waits behind one that cannot start, and whatever lets that one start says so
+        prefills.add(sequence)
         if assign.decode_machine == self.rules.index:
             self.staying += 1
         else:
@@ -157,7 +162,17 @@ class Machine:
         self.counted = reserve.number
         request = reserve.request
         self.receiver.ask(reserve, self.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens))
-        return self._grants(now)
+        granted = self._grants(now)
+        if granted:
+            self.look |= self.scheduler.decoder.too_long()
+        return granted
+
+    def _acknowledged(self, acknowledge: Acknowledge, now: int) -> tuple[Command, ...]:
+        del now
+        released = self.sender.acknowledged(acknowledge)
+        if released:
+            self.look |= bool(self.scheduler.prefills or self.receiver.queue)
+        return released
 
     def _grants(self, now: int) -> tuple[Command, ...]:
         """Grant reservations in their order while they fit, with three exceptions.

@@ -115,6 +115,9 @@ class Scheduler:
         after_prompts, self._had_prompts = self._had_prompts, bool(prefills)
         grown, decoder.grown = tuple(decoder.grown), []
         most = 1 if prefills else decoder.max_steps()
+        if self.rules.max_steps:
+            most = min(most, self.rules.max_steps)
+        decoder.leap_end = decoder.steps + most
         return Batch(
             prefills=prefills,
             joined=tuple(joined),
@@ -122,7 +125,7 @@ class Scheduler:
             grown=grown,
             sequences=sequences,
             context_tokens=decoder.context_tokens,
-            max_steps=min(most, self.rules.max_steps) if self.rules.max_steps else most,
+            max_steps=most,
             prompt_tokens=tokens,
             layer_wise=bool(prefills) and self._leaves_by_layer(tokens),
             changed=bool(prefills or joined or left) or after_prompts,

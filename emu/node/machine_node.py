@@ -1,27 +1,26 @@
 """MachineNode: the shell around one machine's core, with its engine loop and its transfer loop.
 
-The engine loop drains its mail at step boundaries, asks the core for the next batch and has the worker run it; the
-transfer loop takes what must not wait for a boundary. Both only carry out what the core commands, and write down what
-happened. Steps of an unchanged batch are written as one entry, however often the worker was interrupted between them.
+The engine loop drains its mail at step boundaries, asks the core for the next batch and has the worker run it. What
+only puts something in a queue, or moves blocks between machines, is taken when it comes, beside the step under way; the
+transfer loop keeps the leases. All only carry out what the core commands, and write down what happened. Steps of an
+unchanged batch are written as one entry, however often the worker was interrupted between them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from attrs import define, frozen
 
 from emu.control import commands as c
 from emu.control import machine as m
 from emu.control.batch import Batch, StepResult
-from emu.control.messages import Assign, Grant, Heartbeat, LoadReport, Message, Reserve, Signal
+from emu.control.messages import Acknowledge, Assign, Grant, Heartbeat, LoadReport, Message, Reserve, Signal
 from emu.node.codes import REASONS
 from emu.node.mailbox import Mailbox
 from emu.node.ports import Client, Clock, KvLink, Ran, Recorder, Reports, Wire, Worker
 from emu.record import entries as e
-
-AT_ONCE: Final = (Grant, Heartbeat)  # these do not wait for a step boundary, and never touch the pool of blocks
 
 
 @frozen
@@ -69,7 +68,7 @@ class MachineNode:
         self._record = ports.recorder.write
         self._heartbeat_ps = heartbeat_ps
         self.inbox: Mailbox[m.Event] = Mailbox(f"{name}/engine", ports.clock.signal(f"{name}/engine"))
-        self.transfers: Mailbox[m.Event] = Mailbox(f"{name}/transfers", ports.clock.signal(f"{name}/transfers"))
+        self._leases_open = ports.clock.signal(f"{name}/transfers")
         self._run: _OpenRun | None = None
         self._running = False  # steps are under way that the core has not counted
         self._ticking = False
@@ -87,14 +86,23 @@ class MachineNode:
             c.Preempt: self._preempt,
             c.End: lambda end: ports.client.ended(self._index, end),
         }
+        self._hear: dict[type, Callable[[Any], None]] = {
+            Assign: self._assigned,
+            Reserve: self._reserve_asked,
+            Grant: self._granted,
+            Acknowledge: self._acknowledged,
+            Heartbeat: self._feed,
+            Signal: self._signalled,
+        }
         ports.reports.register(self._index, self.load_report)
 
     def deliver(self, message: Message | m.Drained) -> None:
-        """What the network hands in."""
-        if isinstance(message, Signal):
-            self._signalled_ps[message.request_id, message.attempt] = self._clock.now()
-        box = self.transfers if isinstance(message, AT_ONCE) else self.inbox
-        box.post(message)  # type: ignore[arg-type]  # the router's own kinds never come here
+        """What the network hands in: taken now, or at the next step boundary."""
+        hear = self._hear.get(type(message))
+        if hear is not None:
+            hear(message)
+        else:
+            self.inbox.post(message)  # type: ignore[arg-type]  # the router's own kinds never come here
 
     def load_report(self, at_ps: int) -> LoadReport:
         return self.core.load_report(at_ps, self._worker.steps_done(at_ps) if self._running else 0)
@@ -105,14 +113,14 @@ class MachineNode:
         while True:
             for message in self.inbox.drain():
                 self._feed(message)
+                if type(message) is Signal:
+                    del self._signalled_ps[message.request_id, message.attempt]
             plan = self.core.next_batch(clock.now())
             batch = plan.batch
             if batch is None or batch.changed:
                 self._close_run()
             if plan.before:
                 self._carry_out(plan.before)
-            if not self._ticking and self.core.has_transfers:
-                self.transfers.signal.set()
             if batch is None:
                 await self.inbox.signal.wait()
                 reports.changing(self._index)
@@ -142,9 +150,8 @@ class MachineNode:
             elif not self._ticking:
                 self._ticking = True
                 tick_ps = clock.now() + self._heartbeat_ps
-            await self.transfers.signal.wait(tick_ps if self._ticking else None, periodic=True)
-            for message in self.transfers.drain():
-                self._feed(message)
+            await self._leases_open.wait(tick_ps if self._ticking else None, periodic=True)
+            self._leases_open.clear()
             if self._ticking and clock.now() >= tick_ps:
                 tick_ps += self._heartbeat_ps
                 free = self.core.pool.free_blocks
@@ -152,18 +159,47 @@ class MachineNode:
                 if self.core.pool.free_blocks != free:
                     self.inbox.signal.set()
 
-    def _feed(self, event: m.Event) -> None:
+    def _assigned(self, assign: Assign) -> None:
+        self._ports.reports.changing(self._index)
         now = self._clock.now()
-        if isinstance(event, Grant):
-            self._record(e.Granted(now, self._index, event.request_id, event.attempt, event.sent_ps))
-        elif isinstance(event, Assign):
-            self._record(e.Queued(now, self._index, event.request.request_id, event.attempt, event.sent_ps))
-        commands = self.core.handle(event, now)
-        if isinstance(event, Reserve):
-            self._note_reservation(event, commands, now)
+        self._record(e.Queued(now, self._index, assign.request.request_id, assign.attempt, assign.sent_ps))
+        self._take(assign)
+
+    def _granted(self, grant: Grant) -> None:
+        self._record(e.Granted(self._clock.now(), self._index, grant.request_id, grant.attempt, grant.sent_ps))
+        self._feed(grant)
+
+    def _reserve_asked(self, reserve: Reserve) -> None:
+        now = self._clock.now()
+        self._ports.reports.changing(self._index)
+        if self._running:
+            self.core.scheduler.decoder.settle(self._worker.steps_done(now))
+        commands = self.core.handle(reserve, now)
+        self._note_reservation(reserve, commands, now)
         self._carry_out(commands)
-        if isinstance(event, Signal):
-            del self._signalled_ps[event.request_id, event.attempt]
+        self._look()
+
+    def _acknowledged(self, acknowledge: Acknowledge) -> None:
+        self._ports.reports.changing(self._index)
+        self._take(acknowledge)
+
+    def _signalled(self, signal: Signal) -> None:
+        self._signalled_ps[signal.request_id, signal.attempt] = self._clock.now()
+        self.inbox.post(signal)
+
+    def _take(self, event: m.Event) -> None:
+        self._feed(event)
+        self._look()
+
+    def _look(self) -> None:
+        """Have both loops look where there may be something for them."""
+        if self.core.look:
+            self.inbox.signal.set()
+        if not self._ticking and self.core.has_transfers:
+            self._leases_open.set()
+
+    def _feed(self, event: m.Event) -> None:
+        self._carry_out(self.core.handle(event, self._clock.now()))
 
     def _carry_out(self, commands: tuple[c.Command, ...]) -> None:
         for command in commands:
