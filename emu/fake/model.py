@@ -52,6 +52,11 @@ class KvMemory:
         else:
             self.write(blocks, _digest(repr([source._seen(source_blocks), whole])))
 
+    def holds(self, block: int, content: int, place: int) -> bool:
+        """Whether `block` holds block `place` of the request with that content."""
+        extent = self._extents.get(block)
+        return extent is not None and extent.content == content and extent.first + extent.blocks.index(block) == place
+
     def read(self, blocks: Sequence[int], content: int) -> int:
         """The fingerprint of what an attention over these blocks sees: `content` itself when all is as it should be."""
         blocks, found = list(blocks), list(map(self._extents.get, blocks))

@@ -177,10 +177,9 @@ class FakeWorker:
         cached = -(-piece.first // self._block_tokens)
         delivered = piece.first + 1 - self._model.prompt_tokens[piece.request_id]
         last_step = self._steps + self._model.output_tokens[piece.request_id] - delivered
-        fingerprint = self.memory.read(piece.blocks, content)
-        if fingerprint != content:  # unless it only sat out, its last blocks are new
-            fingerprint = self.memory.read(piece.blocks[:cached], content)
-            self.memory.write(piece.blocks[cached:], content, cached)
+        fingerprint = self.memory.read(piece.blocks[:cached], content)
+        if len(piece.blocks) > cached and not self.memory.holds(piece.blocks[-1], content, len(piece.blocks) - 1):
+            self.memory.write(piece.blocks[cached:], content, cached)  # it did not only sit out: these are new
         self._sequences[piece.request_id] = _Sequence(
             list(piece.blocks), self._steps, delivered, fingerprint, last_step
         )
