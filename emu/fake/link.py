@@ -156,7 +156,11 @@ class FakeLink:
         self._settle(source, (request_id, attempt), connection)
 
     def _connection(self, source: int, request_id: int, attempt: int) -> _Connection:
-        return self._connections.setdefault((source, (request_id, attempt)), _Connection(landed_ps=self.clock.now_ps))
+        key = (source, (request_id, attempt))
+        connection = self._connections.get(key)
+        if connection is None:
+            connection = self._connections[key] = _Connection(landed_ps=self.clock.now_ps)
+        return connection
 
     def _share(self, source: int, target: int) -> None:
         """Rates anew for every flow that touches these two machines."""

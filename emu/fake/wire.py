@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from attrs import define, field, frozen
 
@@ -35,9 +36,9 @@ class WirePort:
         wire = self.wire
         at_ps = wire.clock.now_ps + wire.latency_ps
         vital = type(message) is not Heartbeat  # two ends that only remind each other get nowhere
-        wire.clock.call_at(at_ps, self.salt, lambda: wire.deliver(machine, message), vital=vital)
+        wire.clock.call_at(at_ps, self.salt, partial(wire.deliver, machine, message), vital=vital)
 
     def report(self, message: Message) -> None:
         wire = self.wire
         at_ps = wire.clock.now_ps + wire.latency_ps
-        wire.clock.call_at(at_ps, self.salt, lambda: wire.deliver_to_router(message))
+        wire.clock.call_at(at_ps, self.salt, partial(wire.deliver_to_router, message))

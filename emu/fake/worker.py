@@ -136,8 +136,10 @@ class FakeWorker:
         assert isinstance(mail, HeapSignal)
         assert leap is not None
         assert batch is not None
-        await mail.wait(leap.end_ps(leap.limit), defer=leap.boundary)
-        steps = leap.steps_until(self._clock.now_ps)
+        end_ps = leap.end_ps(leap.limit)
+        await mail.wait(end_ps, defer=leap.boundary)
+        now_ps = self._clock.now_ps
+        steps = leap.limit if now_ps == end_ps else leap.steps_until(now_ps)
         self._layer_times = None
         if batch.sequences:
             self._steps += steps

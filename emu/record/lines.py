@@ -18,16 +18,15 @@ def _template(kind: type[Entry]) -> str:
     return f'{{"entry":"{kind.__name__}",{fields}}}\n'
 
 
-_encode_nested = json.JSONEncoder(separators=(",", ":")).encode
-
-
-def _nested(values: tuple[object, ...]) -> str:
-    return _encode_nested(values) if values else "[]"
+_encode_slice = f"[{','.join(['%d'] * len(PrefillSlice._fields))}]".__mod__
 
 
 def _encode_step_started(entry: StepStarted, template: str = _template(StepStarted)) -> str:
+    """As `json` would, at a third of its cost: most of these lists are empty or have one item."""
     at_ps, machine, prefills, joined, left, *rest = entry
-    return template % (at_ps, machine, _nested(prefills), _nested(joined), _nested(left), *rest)
+    slices, joins, leaves = map(_encode_slice, prefills), map(str, joined), map(str, left)
+    lists = (f"[{','.join(slices)}]", f"[{','.join(joins)}]", f"[{','.join(leaves)}]")
+    return template % (at_ps, machine, *lists, *rest)
 
 
 ENCODERS: Final[dict[type, Callable[[Any], str]]] = {
