@@ -150,7 +150,9 @@ class Machine:
             abandon = Abandon(request.request_id, assign.attempt, self.rules.index, "prompt_too_long", now)
             return *rejected, Send(assign.decode_machine, abandon)
         prefills = self.scheduler.prefills
-        self.look |= not prefills  # else it waits behind one that cannot start, and whatever lets that one start says so
+        self.look |= (
+            not prefills
+        )  # else it waits behind one that cannot start, and whatever lets that one start says so
         prefills.add(sequence)
         if assign.decode_machine == self.rules.index:
             self.staying += 1

@@ -174,3 +174,35 @@ def test_who_left_and_came_back_to_the_same_end_is_full_once() -> None:
     decoder.join(sequence)
     decoder.advance(3)
     assert decoder.full() == [sequence]
+
+
+@steady
+@given(CASTS, st.integers(1, 50), st.lists(st.integers(0, 49), max_size=4))
+def test_a_settled_leap_is_what_stepping_would_have_left(cast: Cast, wish: int, looks: list[int]) -> None:
+    """Wherever somebody looks inside a leap, finished steps are counted and the one under way has its blocks."""
+    leaping, stepping = cast.decoder(), cast.decoder()
+    steps = min(wish, leaping.max_steps())
+    for done in sorted(look % steps for look in looks):
+        leaping.settle(done)
+        while stepping.steps < done:
+            stepping.advance(1)
+            stepping.grow()
+        assert picture(leaping) == picture(stepping)
+    leaping.advance(steps)
+    while stepping.steps < steps - 1:
+        stepping.advance(1)
+        stepping.grow()
+    stepping.advance(1)
+    assert picture(leaping) == picture(stepping)
+
+
+@steady
+@given(CASTS, st.integers(1, 50), st.integers(0, 49), st.integers(0, 30))
+def test_a_leap_is_too_long_when_its_blocks_were_lent_to_another(cast: Cast, wish: int, look: int, lent: int) -> None:
+    decoder = cast.decoder()
+    steps = min(wish, decoder.max_steps())
+    decoder.leap_end = decoder.steps + steps
+    decoder.settle(look % steps)
+    assert not decoder.too_long()
+    decoder.pool.lend(99, 0, min(lent, decoder.pool.free_blocks))
+    assert decoder.too_long() == (naive_max_steps(decoder) < steps - look % steps)

@@ -265,7 +265,7 @@ BITES = (
     ),
     Bite("loans-returned-once", _around(BlockPool, "lend", _same_number), rows=((0, 300, 5), (2000, 300, 5))),
     Bite("free-blocks", _around(BlockPool, "_free_if_idle", _frees_one_more)),
-    Bite("blocks-fit", _around(Decoder, "grow", _ignored)),
+    Bite("blocks-fit", _around(Decoder, "_grow", _ignored)),
     Bite(
         "no-write-after-free",
         _around(Sender, "give_up", _gives_up_at_once),
