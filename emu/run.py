@@ -6,6 +6,7 @@ emulated world; the run ends when nothing is left to happen. What a record means
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import IO
 
@@ -36,7 +37,7 @@ from emu.policies.seats import Seated, Seats
 from emu.record.entries import BeliefClosed, MachineClosed, RunEnded
 from emu.record.log import Fold, Log
 from emu.record.start import MachineDraw, MachineFacts, RunStarted
-from emu.scenario.schema import MachineGroup, Scenario, machine_names
+from emu.scenario.schema import MachineGroup, Scenario, WorkloadSource, machine_names
 from emu.workload.synthetic import synthetic
 from emu.workload.table import Workload
 from emu.workload.traces import part_of_trace, read_whole_trace
@@ -111,6 +112,8 @@ class Cluster:
 def load_workload(scenario: Scenario, whole: Workload | None = None) -> Workload:
     """The scenario's arrivals, every row checked; `whole` is its trace if that was read before. Raises Refusal."""
     source = scenario.workload
+    if source.requests:
+        return _written_out(source).take(source.limit)
     if source.trace is not None:
         whole = read_whole_trace(source.trace) if whole is None else whole
         return part_of_trace(whole, source.trace, limit=source.limit, until_s=source.until_s, speedup=source.speedup)
@@ -125,6 +128,17 @@ def load_workload(scenario: Scenario, whole: Workload | None = None) -> Workload
         seed=scenario.seed,
         burstiness=source.burstiness,
         limit=source.limit,
+    )
+
+
+def _written_out(source: WorkloadSource) -> Workload:
+    """The rows of a scenario, in the order of their arrivals."""
+    rows = sorted(source.requests, key=lambda row: to_ps(row.at_s))
+    return Workload(
+        "requests of the scenario",
+        array("q", [to_ps(row.at_s) for row in rows]),
+        array("i", [row.prompt_tokens for row in rows]),
+        array("i", [row.output_tokens for row in rows]),
     )
 
 

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from emu.scenario.origin import Origin, nearest, shown
-from emu.scenario.overrides import LIMIT_KEYS, SYNTHETIC_KEYS, TRACE_KEYS
+from emu.scenario.overrides import LIMIT_KEYS, SOURCES, unused_keys
 from emu.scenario.ranges import MOST_MACHINES, MOST_REQUESTS
 from emu.scenario.schema import Fault, Scenario, machine_names
 
@@ -75,11 +75,12 @@ def _check_transfer(scenario: Scenario, origin: Origin) -> None:
 
 def _check_workload(scenario: Scenario, given: dict[str, Any], origin: Origin) -> None:
     workload, key = scenario.workload, ("workload",)
-    if (workload.trace is None) == (workload.synthetic is None):
-        got = "neither" if workload.trace is None else "both"
-        raise origin.refusal(key, f"expected either trace or synthetic, got {got}")
-    source = "synthetic" if workload.trace is None else "trace"
-    for name in TRACE_KEYS if workload.trace is None else SYNTHETIC_KEYS:
+    sources = [name for name in SOURCES if getattr(workload, name)]
+    if len(sources) != 1:
+        got = " and ".join(sources) or "none of them"
+        raise origin.refusal(key, f"expected one of trace, synthetic and requests, got {got}")
+    (source,) = sources
+    for name in unused_keys(source):
         if name in given:
             raise origin.refusal((*key, name), f"expected nothing beside workload.{source}, got {shown(given[name])}")
     if workload.trace is not None and not os.path.isfile(workload.trace):

@@ -21,15 +21,26 @@ _INDEX = re.compile(r"[0-9]{1,9}")
 
 SYNTHETIC_KEYS = ("synthetic", "rate_rps", "duration_s", "arrivals", "burstiness")
 TRACE_KEYS = ("trace", "until_s", "speedup")
+SOURCES: dict[str, tuple[str, ...]] = {
+    "trace": TRACE_KEYS,
+    "synthetic": SYNTHETIC_KEYS,
+    "requests": ("requests",),
+}
+"""What a workload can come from, and the keys that only apply to it."""
 LIMIT_KEYS = tuple(name for name in fields_dict(Slo) if name != "preset")
 
 # Naming one source, or one kind of limits, on the command line replaces the other one that the file names.
 _REPLACES: dict[Key, tuple[str, ...]] = {
-    ("workload", "trace"): SYNTHETIC_KEYS,
-    ("workload", "synthetic"): TRACE_KEYS,
+    ("workload", "trace"): (*SYNTHETIC_KEYS, "requests"),
+    ("workload", "synthetic"): (*TRACE_KEYS, "requests"),
     ("slo", "preset"): LIMIT_KEYS,
     **{("slo", name): ("preset",) for name in LIMIT_KEYS},
 }
+
+
+def unused_keys(source: str) -> tuple[str, ...]:
+    """The keys that do not apply to a workload from this source."""
+    return tuple(key for other, keys in SOURCES.items() if other != source for key in keys)
 
 
 def parse(override: str) -> tuple[Key, Any]:

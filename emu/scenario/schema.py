@@ -94,9 +94,19 @@ class Network:
 
 
 @frozen(kw_only=True)
-class WorkloadSource:
-    """Where requests come from: a trace or a generator, never both."""
+class Row:
+    """One request, written out. Its output has `output_tokens` unless its client asks for fewer."""
 
+    at_s: float = field(validator=seconds())
+    prompt_tokens: int = field(validator=at_least(1))
+    output_tokens: int = field(validator=at_least(1))
+
+
+@frozen(kw_only=True)
+class WorkloadSource:
+    """Where requests come from: a trace, a generator or rows written out, and never two of them."""
+
+    requests: tuple[Row, ...] = ()  # in any order; those of one instant arrive as they stand
     trace: Path | None = None  # absolute
     synthetic: Literal["azure-conv", "azure-code"] | None = None
     rate_rps: float | None = field(default=None, validator=ratio())  # synthetic

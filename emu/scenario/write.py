@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import fields, has
 
-from emu.scenario.overrides import SYNTHETIC_KEYS, TRACE_KEYS
+from emu.scenario.overrides import SOURCES, unused_keys
 from emu.scenario.schema import Scenario
 
 
@@ -17,8 +17,8 @@ def resolved_toml(scenario: Scenario) -> str:
     import tomli_w  # only a run that keeps its output pays for the import
 
     document = _plain(scenario)
-    unused = SYNTHETIC_KEYS if scenario.workload.trace is not None else TRACE_KEYS
-    for name in unused:
+    source = next(name for name in SOURCES if getattr(scenario.workload, name))
+    for name in unused_keys(source):
         document["workload"].pop(name, None)  # loading refuses the keys of the source that was not chosen
     return tomli_w.dumps(document)
 

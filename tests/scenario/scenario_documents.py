@@ -85,10 +85,13 @@ SYNTHETIC_OPTIONS = {
     "max_tokens": MAX_TOKENS,
 }
 TRACE_OPTIONS = {"limit": TOKENS, "until_s": SECONDS, "speedup": st.floats(0.1, 100), "max_tokens": MAX_TOKENS}
+ROW = st.fixed_dictionaries({"at_s": SECONDS, "prompt_tokens": TOKENS, "output_tokens": TOKENS})
+ROWS_OPTIONS = {"limit": TOKENS, "max_tokens": MAX_TOKENS}
 WORKLOADS = (
     st.fixed_dictionaries(SYNTHETIC, optional=SYNTHETIC_OPTIONS)
     | st.fixed_dictionaries({**SYNTHETIC, "arrivals": st.just("gamma"), "burstiness": st.floats(0.01, 10)})
     | st.fixed_dictionaries({"trace": st.just("trace.csv")}, optional=TRACE_OPTIONS)
+    | st.fixed_dictionaries({"requests": st.lists(ROW, min_size=1, max_size=3)}, optional=ROWS_OPTIONS)
 )
 
 

@@ -54,7 +54,7 @@ def test_the_drawn_documents_use_every_key() -> None:
         assert set(keys) == set(fields_dict(classes[table]))
     assert set(GROUP_KEYS) == set(fields_dict(MachineGroup))
     assert {"preset", *SLO_LIMITS} == set(fields_dict(Slo))
-    drawn = {"trace", "burstiness", *SYNTHETIC, *SYNTHETIC_OPTIONS, *TRACE_OPTIONS}
+    drawn = {"trace", "requests", "burstiness", *SYNTHETIC, *SYNTHETIC_OPTIONS, *TRACE_OPTIONS}
     assert drawn == set(fields_dict(WorkloadSource))
 
 
