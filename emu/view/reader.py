@@ -1,0 +1,193 @@
+"""Reader: any moment of a record, forwards, backwards, and at its growing end.
+
+Its front folds every entry once, as they come, and leaves snapshots behind; a cursor of its own goes wherever a moment
+of the past is asked for. Both live and replay read through it. Nothing here draws, and nothing here waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import asdict, define, field
+
+from emu.record.entries import Entry
+from emu.record.slo import Limit
+from emu.record.start import RunStarted
+from emu.view import snapshot
+from emu.view.cluster import ClusterView
+from emu.view.freeze import freeze
+from emu.view.index import EVERY_ENTRIES, Index
+from emu.view.recording import PIECE_BYTES, Recording
+from emu.view.state import ClusterState
+from emu.view.survey import Interval, Limits, MarkView, Survey
+
+INDEX: Final = "record.index"
+
+
+@define(eq=False)
+class _Cursor:
+    """A state, and the entries behind it that were read and not folded yet."""
+
+    state: ClusterState
+    offset: int  # of the first byte that was not read
+    pending: list[Entry] = field(factory=list)
+    place: int = 0  # in `pending`
+
+    def peek(self, recording: Recording) -> Entry | None:
+        """The next entry; None at the end of what is written."""
+        if self.place >= len(self.pending):
+            self.pending, self.offset = recording.read(self.offset)
+            self.place = 0
+        return self.pending[self.place] if self.pending else None
+
+
+class Reader:
+    """One record. `limits` are SLOs in seconds; None: the paper's slowdowns."""
+
+    def __init__(self, folder: Path, limits: tuple[Limit, ...] | None = None) -> None:
+        self.recording = Recording(folder)
+        self.survey = Survey(Limits(limits))
+        started = self.recording.started
+        self._front = _Cursor(ClusterState(started), self.recording.first_offset)
+        self._past: _Cursor | None = None
+        self._index = Index()
+        self._since = 0  # entries folded since the last snapshot
+        self._restore()
+
+    def close(self) -> None:
+        self.recording.close()
+        self._index.close()
+
+    @property
+    def started(self) -> RunStarted:
+        return self.recording.started
+
+    @property
+    def front_ps(self) -> int:
+        """The time of the last entry that was read."""
+        return self._front.state.at_ps
+
+    @property
+    def over(self) -> bool:
+        """Whether the record has its last entry, and it was read."""
+        return self._front.state.over
+
+    @property
+    def read_share(self) -> float:
+        """How much of what is written was read."""
+        whole = self.recording.size_bytes - self.recording.first_offset
+        return (self._front.offset - self.recording.first_offset) / whole if whole else 1.0
+
+    def advance(self, budget_s: float | None = None, until_ps: int | None = None) -> bool:
+        """Read on at the front, for about so long; whether something is left to read. None: to the end."""
+        ends = None if budget_s is None else time.perf_counter() + budget_s
+        front = self._front
+        while until_ps is None or front.state.at_ps <= until_ps:
+            entries, offset = self.recording.read(front.offset)
+            if not entries:
+                return False
+            self._fold(entries)
+            front.offset = offset
+            if self._since >= EVERY_ENTRIES:
+                self._index.add(front.state.at_ps, offset, front.state.entries, snapshot.dump(front.state))
+                self._since = 0
+            if front.state.over:
+                self._keep()
+                return False
+            if ends is not None and time.perf_counter() >= ends:
+                return True
+        return True
+
+    def view(self, at_ps: int) -> ClusterView:
+        """The cluster after every entry up to `at_ps`, as far as the front has read."""
+        front = self._front.state
+        return freeze(front if at_ps >= front.at_ps else self._moment(at_ps), at_ps)
+
+    def next_ps(self, at_ps: int) -> int | None:
+        """The time of the first entry after `at_ps`; None where none is written yet."""
+        if at_ps >= self.front_ps:
+            return None
+        self._moment(at_ps)
+        assert self._past is not None
+        entry = self._past.peek(self.recording)
+        return None if entry is None else entry[0]
+
+    def before(self, at_ps: int, most_bytes: int = PIECE_BYTES) -> Iterator[Entry]:
+        """The entries up to `at_ps`, the latest first, from about the last `most_bytes` before it."""
+        cursor = self._front
+        if at_ps < self.front_ps:
+            self._moment(at_ps)
+            assert self._past is not None
+            cursor = self._past
+        entries, _ = self.recording.before(cursor.offset, most_bytes)
+        return (entry for entry in reversed(entries) if entry[0] <= at_ps)
+
+    def _fold(self, entries: list[Entry]) -> None:
+        state, survey = self._front.state, self.survey
+        for entry in entries:
+            state.take(entry)
+            survey.take(entry, state)
+        self._since += len(entries)
+
+    def _moment(self, at_ps: int) -> ClusterState:
+        cursor = self._past
+        place = self._index.nearest(at_ps)
+        entries = 0 if place is None else place.entries
+        if cursor is None or cursor.state.at_ps > at_ps or cursor.state.entries < entries:
+            if place is None:
+                cursor = _Cursor(ClusterState(self.started), self.recording.first_offset)
+            else:
+                state = snapshot.load(self.started, self._index.state(place))
+                cursor = _Cursor(state, place.offset)
+            self._past = cursor
+        while (entry := cursor.peek(self.recording)) is not None and entry[0] <= at_ps:
+            for later in islice(cursor.pending, cursor.place, None):
+                if later[0] > at_ps:
+                    break
+                cursor.state.take(later)
+                cursor.place += 1
+        return cursor.state
+
+    def _keep(self) -> None:
+        """The record is whole: leave the index beside it, where that can be written."""
+        folder = self.recording.folder
+        if not (folder / self.recording.path.name).is_file() or not self._index.places:
+            return
+        last = {"survey": _survey_values(self.survey), "front": snapshot.dump(self._front.state)}
+        try:
+            self._index.keep(folder / INDEX, self.recording.size_bytes, last)
+        except OSError:
+            return  # a folder that cannot be written is read without
+
+    def _restore(self) -> None:
+        found = Index.read(self.recording.folder / INDEX, self.recording.size_bytes)
+        if found is None:
+            return
+        index, last = found
+        self._index.close()
+        self._index = index
+        _restore_survey(self.survey, last["survey"])
+        self._front = _Cursor(snapshot.load(self.started, last["front"]), self.recording.size_bytes)
+
+
+def _survey_values(survey: Survey) -> dict[str, Any]:
+    return {
+        "interval_ps": survey.interval_ps,
+        "intervals": [asdict(interval) for interval in survey.intervals],
+        "marks": survey.marks,
+        "left_out": survey.left_out,
+    }
+
+
+def _restore_survey(survey: Survey, values: dict[str, Any]) -> None:
+    survey.interval_ps = values["interval_ps"]
+    for plain in values["intervals"]:
+        for name in ("ttft", "tpot"):
+            plain[name] = {int(number): times for number, times in plain[name].items()}
+        survey.intervals.append(Interval(**plain))
+    survey.marks.extend(MarkView(*mark) for mark in values["marks"])
+    survey.left_out = values["left_out"]

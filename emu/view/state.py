@@ -1,0 +1,238 @@
+"""ClusterState: the fold that follows a record from entry to entry, and knows the cluster after each.
+
+It keeps what is open, and a bounded number of what has ended: its size follows the load and never the length of the
+record. What it knows is read through `emu.view.freeze`, kept and restored by `emu.view.snapshot`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from emu.record import entries as e
+from emu.record.start import RunStarted
+from emu.view import rows as r
+from emu.view.cluster import POOL_WORDS, EndedView
+from emu.view.rows import NEVER, Key, LoanRow, MachineRow, RequestRow, TransferRow
+
+RECENT: Final = 512  # requests that ended and are still listed
+_PREFILL: Final = int(e.SliceKind.PREFILL)
+_NOBODY: Final = RequestRow(NEVER, 0, 0, 0)  # takes what an entry says of a request that is over
+
+
+class ClusterState:
+    """The cluster after `entries` entries, the last of them at `at_ps`. Give each entry to `take`, in order."""
+
+    def __init__(self, started: RunStarted) -> None:
+        self.started = started
+        self.at_ps = 0
+        self.entries = 0
+        self.over = False
+        self.arrived = 0
+        self.ended_by = [0] * len(e.Status)
+        self.machines = [MachineRow(POOL_WORDS.index(m.pool), POOL_WORDS.index(m.pool)) for m in started.machines]
+        self.requests: dict[int, RequestRow] = {}
+        self.transfers: dict[Key, TransferRow] = {}
+        self.ended: deque[EndedView] = deque(maxlen=RECENT)
+        self._handlers: Mapping[type, Callable[[Any], None]] = {
+            e.Arrived: self._arrived,
+            e.Assigned: self._assigned,
+            e.MachineMoved: self._moved,
+            e.Queued: self._queued,
+            e.ReserveQueued: self._reserve_queued,
+            e.Reserved: self._reserved,
+            e.Granted: self._granted,
+            e.StepStarted: self._step_started,
+            e.StepFinished: self._step_finished,
+            e.TransferStarted: self._transfer_started,
+            e.Landed: self._landed,
+            e.Committed: self._committed,
+            e.Released: self._released,
+            e.Preempted: self._preempted,
+            e.RequestEnded: self._request_ended,
+            e.MachineClosed: self._closed,
+            e.BeliefClosed: self._closed,
+            e.RunEnded: self._run_ended,
+        }
+
+    def take(self, entry: e.Entry) -> None:
+        """The next entry of the record."""
+        self.entries += 1
+        self.at_ps = entry[0]
+        self._handlers[type(entry)](entry)
+
+    def _arrived(self, entry: e.Arrived) -> None:
+        at_ps, request, prompt_tokens, max_tokens = entry
+        self.arrived += 1
+        self.requests[request] = RequestRow(request, at_ps, prompt_tokens, max_tokens, since_ps=at_ps)
+
+    def _assigned(self, entry: e.Assigned) -> None:
+        at_ps, request, attempt, prefill, decode, step, believed_tokens, believed_free = entry
+        row = self.requests.get(request, _NOBODY)
+        row.attempt, row.prefill_machine, row.decode_machine, row.step = attempt, prefill, decode, step
+        row.phase, row.since_ps, row.asked_ps = r.ASSIGNED, at_ps, NEVER
+        row.granted_ps = NEVER
+        source, target = self.machines[prefill], self.machines[decode]
+        source.believed_tokens, source.believed_tokens_ps = believed_tokens, at_ps
+        target.believed_free, target.believed_free_ps = believed_free, at_ps
+
+    def _moved(self, entry: e.MachineMoved) -> None:
+        machine = self.machines[entry.machine]
+        machine.pool, machine.home = entry.pool, entry.home
+
+    def _queued(self, entry: e.Queued) -> None:
+        at_ps, machine, request, attempt, _ = entry
+        self.machines[machine].queue[request, attempt] = at_ps
+        row = self.requests.get(request, _NOBODY)
+        row.phase, row.since_ps = r.QUEUED, at_ps
+
+    def _reserve_queued(self, entry: e.ReserveQueued) -> None:
+        at_ps, machine, request, attempt, blocks, _ = entry
+        self.machines[machine].reservations[request, attempt] = at_ps
+        row = self.requests.get(request, _NOBODY)
+        row.wants_blocks, row.asked_ps = blocks, at_ps
+
+    def _reserved(self, entry: e.Reserved) -> None:
+        at_ps, machine, request, attempt, _, blocks, _ = entry
+        there, key = self.machines[machine], (request, attempt)
+        there.reservations.pop(key, None)
+        there.loans[key] = LoanRow(r.TARGET, blocks, at_ps)
+        there.used_blocks += blocks
+        row = self.requests.get(request, _NOBODY)
+        row.wants_blocks, row.asked_ps = 0, NEVER
+
+    def _granted(self, entry: e.Granted) -> None:
+        self.requests.get(entry.request, _NOBODY).granted_ps = entry.at_ps
+
+    def _step_started(self, entry: e.StepStarted) -> None:
+        at_ps, machine, prefills, joined, left, sequences, context_tokens, _, _, free_blocks = entry
+        there = self.machines[machine]
+        there.used_blocks = self.started.machines[machine].kv_blocks - free_blocks
+        find = self.requests.get
+        for request in left:
+            there.decoding.pop(request, None)
+            row = find(request, _NOBODY)
+            if row.phase == r.DECODING:
+                row.delivered += there.steps - row.joined_step
+                row.phase, row.since_ps = r.READY, at_ps
+        for request in joined:
+            there.decoding[request] = None
+            row = find(request, _NOBODY)
+            row.phase, row.since_ps, row.joined_step = r.DECODING, at_ps, there.steps
+        for request, attempt, _, _, kind, _, blocks in prefills:
+            there.queue.pop((request, attempt), None)
+            row = find(request, _NOBODY)
+            row.phase, row.since_ps = r.PREFILLING, at_ps
+            if kind == _PREFILL:
+                row.prefill_start_ps = at_ps
+                if row.decode_machine != machine:
+                    there.loans[request, attempt] = LoanRow(r.SOURCE, blocks, at_ps)
+        there.prefills = prefills
+        there.busy, there.started_ps = True, at_ps
+        there.sequences, there.context_tokens = sequences, context_tokens
+
+    def _step_finished(self, entry: e.StepFinished) -> None:
+        at_ps, machine, started_ps, steps, sequences, prompt_tokens, _, _, _, _, grown = entry
+        there = self.machines[machine]
+        there.used_blocks += grown
+        there.busy_ps += at_ps - started_ps
+        there.tokens += prompt_tokens + steps * sequences
+        there.busy, there.started_ps = False, at_ps
+        if sequences:
+            there.steps += steps
+        if there.prefills:
+            for request, _, _, _, kind, _, _ in there.prefills:
+                row = self.requests.get(request, _NOBODY)
+                row.since_ps = at_ps
+                row.phase = r.READY if kind != _PREFILL or row.decode_machine == machine else r.HANDING_OVER
+                row.delivered += 1
+                if row.first_token_ps == NEVER:
+                    row.first_token_ps = at_ps
+            there.prefills = ()
+
+    def _transfer_started(self, entry: e.TransferStarted) -> None:
+        at_ps, source, target, request, attempt, first, last, moved, _ = entry
+        key = request, attempt
+        transfer = self.transfers.get(key)
+        if transfer is None:
+            transfer = self.transfers[key] = TransferRow(source, target, request, attempt, at_ps)
+        transfer.layers += last - first + 1
+        transfer.posted_bytes += moved
+
+    def _landed(self, entry: e.Landed) -> None:
+        at_ps, _, request, attempt, _, first, last, _, moved = entry
+        transfer = self.transfers.get((request, attempt))
+        if transfer is not None:
+            transfer.landed_layers += last - first + 1
+            transfer.landed_bytes += moved
+            transfer.landed_ps = at_ps
+
+    def _committed(self, entry: e.Committed) -> None:
+        at_ps, machine, request, attempt = entry[:4]
+        self.machines[machine].loans.pop((request, attempt), None)
+        transfer = self.transfers.get((request, attempt))
+        if transfer is not None:
+            transfer.committed_ps = at_ps
+        row = self.requests.get(request, _NOBODY)
+        if row.attempt == attempt:
+            row.phase, row.since_ps = r.READY, at_ps
+
+    def _released(self, entry: e.Released) -> None:
+        _, machine, request, attempt, _, blocks, _, _ = entry
+        there, key = self.machines[machine], (request, attempt)
+        there.used_blocks -= blocks
+        there.reservations.pop(key, None)
+        there.loans.pop(key, None)
+        transfer = self.transfers.get(key)
+        if transfer is not None and transfer.source == machine:
+            del self.transfers[key]
+
+    def _preempted(self, entry: e.Preempted) -> None:
+        at_ps, machine, request, attempt, delivered, _, blocks = entry
+        there = self.machines[machine]
+        there.used_blocks -= blocks
+        there.decoding.pop(request, None)
+        there.queue[request, attempt] = at_ps
+        row = self.requests.get(request, _NOBODY)
+        row.phase, row.since_ps, row.delivered = r.PREEMPTED, at_ps, delivered
+        row.preemptions += 1
+
+    def _request_ended(self, entry: e.RequestEnded) -> None:
+        at_ps, machine, request, attempt, status, reason, tokens, _, _, blocks, ttft_ps, tbt_ps, e2e_ps = entry
+        self.ended_by[status] += 1
+        row = self.requests.pop(request, None)
+        if machine != NEVER:
+            there = self.machines[machine]
+            there.used_blocks -= blocks
+            there.decoding.pop(request, None)
+            there.queue.pop((request, attempt), None)
+            if blocks:
+                there.loans.pop((request, attempt), None)
+        if row is None:
+            return
+        came = NEVER if row.first_token_ps == NEVER else row.first_token_ps - row.arrived_ps
+        self.ended.append(
+            EndedView(
+                request,
+                at_ps,
+                row.arrived_ps,
+                row.prompt_tokens,
+                tokens,
+                status,
+                reason,
+                row.attempt,
+                row.prefill_machine,
+                row.decode_machine,
+                came,
+                ttft_ps,
+                tbt_ps,
+                e2e_ps,
+            )
+        )
+
+    def _closed(self, entry: e.MachineClosed | e.BeliefClosed) -> None:
+        """What machines say at the end: the laws read it."""
+
+    def _run_ended(self, _: e.RunEnded) -> None:
+        self.over = True

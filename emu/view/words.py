@@ -1,0 +1,129 @@
+"""Words: entries, requests and reasons as a person says them. Pure text; which entries to say is decided elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from emu.record import entries as e
+from emu.record.start import RunStarted
+from emu.view.cluster import POOL_WORDS, seconds
+
+STATUS_WORDS: Final = tuple(status.name.lower() for status in e.Status)
+PLACEMENT_WORDS: Final = (
+    "",
+    "shortest queues of both pools",
+    "a mixed machine prefills",
+    "a decode machine is borrowed",
+    "a mixed machine decodes",
+    "every queue is full",
+)
+
+
+def reason(code: int) -> str:
+    """Why, in lower case: `kv capacity`."""
+    return e.Reason(code).name.lower().replace("_", " ")
+
+
+def megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.0f} MB"
+
+
+class Words:
+    """Entries of one record in words, one line each, without their times."""
+
+    def __init__(self, started: RunStarted) -> None:
+        self._names = tuple(machine.name for machine in started.machines)
+        self._say: dict[type, Callable[[Any], str]] = {
+            e.Arrived: lambda x: f"r{x.request} arrived: {x.prompt_tokens:,} prompt tokens, asks {x.max_tokens:,} at most",
+            e.Assigned: self._assigned,
+            e.MachineMoved: lambda x: f"{self.name(x.machine)} serves the {POOL_WORDS[x.pool]} pool, home {POOL_WORDS[x.home]}",
+            e.Queued: lambda x: f"r{x.request} queued for prefill on {self.name(x.machine)}",
+            e.ReserveQueued: lambda x: f"r{x.request} waits for {x.blocks} blocks on {self.name(x.machine)}",
+            e.Reserved: lambda x: f"r{x.request} reserved {x.blocks} blocks on {self.name(x.machine)} (loan {x.loan})",
+            e.Granted: lambda x: f"r{x.request} granted: {self.name(x.machine)} may put",
+            e.StepStarted: self._step_started,
+            e.StepFinished: self._step_finished,
+            e.TransferStarted: self._transfer_started,
+            e.Landed: self._landed,
+            e.Committed: lambda x: f"r{x.request} committed on {self.name(x.machine)}: {x.layers} layers, {x.blocks} blocks",
+            e.Released: self._released,
+            e.Preempted: lambda x: f"r{x.request} preempted on {self.name(x.machine)} after {x.delivered} tokens, {x.blocks} blocks back",
+            e.RequestEnded: self._ended,
+            e.MachineClosed: lambda x: f"{self.name(x.machine)} closed with {x.free_blocks:,} of {x.kv_blocks:,} blocks free",
+            e.BeliefClosed: lambda x: f"the router believes in {x.free_blocks:,} free blocks on {self.name(x.machine)}",
+            e.RunEnded: lambda x: f"the run ended with {x.open_requests} open requests and {x.transfers} transfers",
+        }
+
+    def name(self, machine: int) -> str:
+        return self._names[machine] if 0 <= machine < len(self._names) else "the router"
+
+    def say(self, entry: e.Entry) -> str:
+        """`r41 queued for prefill on prefill-0`."""
+        return self._say[type(entry)](entry)
+
+    def line(self, entry: e.Entry) -> str:
+        """With its time in front, in seconds to a microsecond."""
+        return f"{entry[0] / 10**12:14.6f}  {self.say(entry)}"
+
+    def _assigned(self, entry: e.Assigned) -> str:
+        where = f"prefill on {self.name(entry.prefill_machine)}, decode on {self.name(entry.decode_machine)}"
+        again = f" attempt {entry.attempt}" if entry.attempt else ""
+        return (
+            f"r{entry.request}{again} assigned: {where}; the router believed in {entry.believed_prompt_tokens:,} "
+            f"queued tokens and {entry.believed_free_blocks:,} free blocks"
+        )
+
+    def _step_started(self, entry: e.StepStarted) -> str:
+        parts = []
+        if entry.prefills:
+            tokens = sum(piece.tokens for piece in entry.prefills)
+            parts.append(f"prefills {_list(piece.request for piece in entry.prefills)} ({tokens:,} tokens)")
+        if entry.sequences:
+            joined = f", {_list(entry.joined)} joined" if entry.joined else ""
+            left = f", {_list(entry.left)} left" if entry.left else ""
+            parts.append(f"decodes {entry.sequences} sequences{joined}{left}")
+        return f"{self.name(entry.machine)} {' and '.join(parts)}; {entry.free_blocks:,} blocks free"
+
+    def _step_finished(self, entry: e.StepFinished) -> str:
+        steps = "1 step" if entry.steps == 1 else f"{entry.steps} steps"
+        return f"{self.name(entry.machine)} ended {steps} in {seconds(entry.at_ps - entry.started_ps)}"
+
+    def _transfer_started(self, entry: e.TransferStarted) -> str:
+        way = f"{self.name(entry.source)} to {self.name(entry.target)}"
+        how = " as they are computed" if entry.follows else ""
+        layers = f"layers {entry.first_layer} to {entry.last_layer}"
+        return f"r{entry.request} put from {way}: {layers}{how}, {megabytes(entry.bytes)}"
+
+    def _landed(self, entry: e.Landed) -> str:
+        layers = f"layers {entry.first_layer} to {entry.last_layer}"
+        return f"r{entry.request} landed on {self.name(entry.target)}: {layers}, {megabytes(entry.bytes)}"
+
+    def _released(self, entry: e.Released) -> str:
+        why = reason(entry.reason)
+        return f"r{entry.request} released {entry.blocks} blocks on {self.name(entry.machine)} ({why})"
+
+    def _ended(self, entry: e.RequestEnded) -> str:
+        how = STATUS_WORDS[entry.status]
+        why = f" ({reason(entry.reason)})" if entry.reason else ""
+        return f"r{entry.request} {how}{why} with {entry.output_tokens} tokens, on {self.name(entry.machine)}"
+
+
+def _list(requests: Any, most: int = 6) -> str:
+    named = [f"r{request}" for request in requests]
+    more = f" and {len(named) - most} more" if len(named) > most else ""
+    return ", ".join(named[:most]) + more
+
+
+def touches(entry: e.Entry, request: int | None = None, machine: int | None = None) -> bool:
+    """Whether an entry is about this request, or this machine."""
+    if request is not None:
+        if isinstance(entry, e.StepStarted):
+            return (
+                request in entry.joined
+                or request in entry.left
+                or any(piece.request == request for piece in entry.prefills)
+            )
+        return getattr(entry, "request", None) == request
+    fields = ("machine", "source", "target", "prefill_machine", "decode_machine", "peer")
+    return any(getattr(entry, name, None) == machine for name in fields)
