@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from emu.commands.look import show, why
 from emu.commands.sweep import sweep
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def cli(context: click.Context) -> None:
 
 
 cli.add_command(sweep)
+cli.add_command(show)
+cli.add_command(why)
 
 
 @cli.command(epilog=_STATUSES)

@@ -82,6 +82,9 @@ def execute(
             cpu_s=time.process_time() - began_cpu_s,
         )
         found["scenario"] |= _choices(scenario)
+        found["laws"]["violations"] = [
+            {"law": kept.law, "at_s": kept.at_ps / PS_PER_S, "what": kept.what} for law in broken for kept in law.kept
+        ]
         found["workload"] = _workload(scenario, workload)
         if folder is not None:
             folder.keep(resolved_toml(scenario), found)

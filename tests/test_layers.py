@@ -38,6 +38,7 @@ def loaded_by(module: str) -> set[str]:
         ("emu.record.log", ("emu.control", "emu.node", "emu.fake", *HEAVY)),
         ("emu.record.summary", ("emu.control", "emu.node", "emu.fake", "emu.laws", "trio", "rich")),
         ("emu.laws.checker", ("emu.control", "emu.node", "emu.fake", "trio", "rich")),
+        ("emu.view.reader", ("emu.control", "emu.node", "emu.fake", "emu.laws", "emu.scenario", *HEAVY)),
         ("emu.node.machine_node", ("emu.fake", "emu.scenario", "emu.run", "emu.control.router")),
         ("emu.node.router_node", ("emu.fake", "emu.scenario", "emu.run", "emu.control.machine")),
         ("emu.fake.client", ("emu.run", "emu.scenario", *DECIDES)),
@@ -57,7 +58,7 @@ def test_a_layer_loads_nothing_from_above(module: str, never: tuple[str, ...]) -
 def test_nothing_but_nodes_the_world_and_what_runs_them_can_wait() -> None:
     """Every module of the layers that must not wait, in one process."""
     package = Path(__file__).parents[1] / "emu"
-    layers = ("control", "record", "laws", "workload", "scenario", "screen")
+    layers = ("control", "record", "laws", "workload", "scenario", "screen", "view")
     files = [path for layer in layers for path in sorted((package / layer).rglob("*.py"))]
     names = {".".join(path.relative_to(package.parent).with_suffix("").parts) for path in files}
     assert not loaded_by(", ".join(sorted(name.removesuffix(".__init__") for name in names))) & set(WAITS)

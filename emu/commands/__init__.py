@@ -1,1 +1,1 @@
-"""The commands that do more than one run, a module each; `emu.cli` gathers them. Only they and it print."""
+"""The commands beside `emu run`, a module each; `emu.cli` gathers them. Only they and it print."""

@@ -35,6 +35,7 @@ class RequestView(NamedTuple):
     wants_blocks: int
     asked_ps: int
     granted_ps: int
+    lost: int
 
     @property
     def key(self) -> Key:
@@ -135,7 +136,7 @@ class Belief(NamedTuple):
 class MachineView(NamedTuple):
     """One machine. `since_ps` is when its batch began, or when it fell idle."""
 
-    index: int
+    number: int
     name: str
     hardware: str
     pool: int
@@ -157,6 +158,7 @@ class MachineView(NamedTuple):
     incoming: int
     belief: Belief
     down_ps: int
+    dead_ps: int
     incarnation: int
     faults: tuple[int, ...]  # places in ClusterView.faults
 

@@ -72,6 +72,7 @@ def _request(state: ClusterState, row: RequestRow) -> RequestView:
         row.wants_blocks,
         row.asked_ps,
         row.granted_ps,
+        row.lost,
     )
 
 
@@ -87,7 +88,7 @@ def _machine(state: ClusterState, index: int, row: MachineRow, outgoing: int, in
         waiting = requests.get(request)
         queued += 0 if waiting is None else waiting.prompt_tokens + waiting.delivered
     return MachineView(
-        index=index,
+        number=index,
         name=facts.name,
         hardware=facts.hardware,
         pool=row.pool,
@@ -109,6 +110,7 @@ def _machine(state: ClusterState, index: int, row: MachineRow, outgoing: int, in
         incoming=incoming,
         belief=Belief(row.believed_tokens, row.believed_tokens_ps, row.believed_free, row.believed_free_ps),
         down_ps=row.down_ps,
+        dead_ps=row.dead_ps,
         incarnation=row.incarnation,
         faults=(),
     )

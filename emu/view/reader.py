@@ -21,11 +21,14 @@ from emu.view import snapshot
 from emu.view.cluster import ClusterView
 from emu.view.freeze import freeze
 from emu.view.index import EVERY_ENTRIES, Index
+from emu.view.life import about
 from emu.view.recording import PIECE_BYTES, Recording
 from emu.view.state import ClusterState
 from emu.view.survey import Interval, Limits, MarkView, Survey
 
 INDEX: Final = "record.index"
+_STARTED: Final = b'{"entry":"StepStarted"'
+_FINISHED: Final = b'{"entry":"StepFinished"'
 
 
 @define(eq=False)
@@ -125,6 +128,28 @@ class Reader:
             cursor = self._past
         entries, _ = self.recording.before(cursor.offset, most_bytes)
         return (entry for entry in reversed(entries) if entry[0] <= at_ps)
+
+    def life(self, request: int) -> list[Entry]:
+        """Every entry about a request, in order; [] where the record has none. Reads the record through."""
+        return list(
+            about(self._entries_from(self.recording.first_offset, b'"request":%d,' % request, request), request)
+        )
+
+    def _entries_from(self, offset: int, needle: bytes, request: int) -> Iterator[Entry]:
+        number = str(request).encode()
+        while True:
+            lines = self.recording.lines(offset, 1 << 20)
+            if not lines:
+                return
+            offset += len(lines)
+            if needle not in lines and number not in lines:
+                continue
+            kept = [
+                line
+                for line in lines.splitlines(keepends=True)
+                if needle in line or line.startswith(_FINISHED) or (number in line and line.startswith(_STARTED))
+            ]
+            yield from self.recording.decode(b"".join(kept), offset)
 
     def _fold(self, entries: list[Entry]) -> None:
         state, survey = self._front.state, self.survey

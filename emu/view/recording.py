@@ -49,8 +49,8 @@ class Recording:
 
     def read(self, offset: int, most_bytes: int = PIECE_BYTES) -> tuple[list[Entry], int]:
         """The entries of the whole lines from `offset` on, about `most_bytes` of them, and the offset behind them."""
-        lines = self._lines(offset, most_bytes)
-        return self._decode(lines, offset), offset + len(lines)
+        lines = self.lines(offset, most_bytes)
+        return self.decode(lines, offset), offset + len(lines)
 
     def before(self, offset: int, most_bytes: int = PIECE_BYTES) -> tuple[list[Entry], int]:
         """The entries of the last whole lines that end at `offset` or before it, and the offset where they begin."""
@@ -60,9 +60,10 @@ class Recording:
         if start > self.first_offset:
             cut = piece.find(b"\n") + 1
             start, piece = start + cut, piece[cut:]
-        return self._decode(piece, start), start
+        return self.decode(piece, start), start
 
-    def _lines(self, offset: int, most_bytes: int) -> bytes:
+    def lines(self, offset: int, most_bytes: int) -> bytes:
+        """Whole lines from `offset` on, about so many bytes of them."""
         self._file.seek(offset)
         piece = self._file.read(most_bytes)
         end = piece.rfind(b"\n") + 1
@@ -72,7 +73,8 @@ class Recording:
             end = piece.rfind(b"\n") + 1
         return piece[:end]
 
-    def _decode(self, lines: bytes, offset: int) -> list[Entry]:
+    def decode(self, lines: bytes, offset: int) -> list[Entry]:
+        """The entries of lines that came from about there. Refusal: they are none."""
         if not lines:
             return []
         try:

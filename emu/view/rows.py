@@ -79,6 +79,7 @@ class RequestRow:
     wants_blocks: int = 0  # of a reservation that has none yet
     asked_ps: int = NEVER  # since when the reservation waits
     granted_ps: int = NEVER  # the source has the grant
+    lost: int = 0  # attempts that the router gave up
 
 
 @define(eq=False)
@@ -132,4 +133,5 @@ class MachineRow:
     believed_free: int = NEVER
     believed_free_ps: int = NEVER
     down_ps: int = NEVER  # since when it is down
+    dead_ps: int = NEVER  # since when the router takes it for dead
     incarnation: int = 0

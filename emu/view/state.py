@@ -17,8 +17,6 @@ from emu.view.cluster import POOL_WORDS, EndedView
 from emu.view.rows import NEVER, Key, LoanRow, MachineRow, RequestRow, TransferRow
 
 RECENT: Final = 512  # requests that ended and are still listed
-_PREFILL: Final = int(e.SliceKind.PREFILL)
-_NOBODY: Final = RequestRow(NEVER, 0, 0, 0)  # takes what an entry says of a request that is over
 
 
 class ClusterState:
@@ -35,6 +33,7 @@ class ClusterState:
         self.requests: dict[int, RequestRow] = {}
         self.transfers: dict[Key, TransferRow] = {}
         self.ended: deque[EndedView] = deque(maxlen=RECENT)
+        self._nobody = RequestRow(NEVER, 0, 0, 0)  # takes what an entry says of a request or an attempt that is over
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             e.Arrived: self._arrived,
             e.Assigned: self._assigned,
@@ -54,6 +53,12 @@ class ClusterState:
             e.MachineClosed: self._closed,
             e.BeliefClosed: self._closed,
             e.RunEnded: self._run_ended,
+            e.StepsCut: self._steps_cut,
+            e.MachineDead: self._dead,
+            e.MachineBack: self._back,
+            e.AttemptLost: self._attempt_lost,
+            e.AttemptEnded: self._attempt_ended,
+            e.Resumed: self._resumed,
         }
 
     def take(self, entry: e.Entry) -> None:
@@ -62,6 +67,10 @@ class ClusterState:
         self.at_ps = entry[0]
         self._handlers[type(entry)](entry)
 
+    def _row(self, request: int, attempt: int) -> RequestRow:
+        row = self.requests.get(request)
+        return self._nobody if row is None or row.attempt != attempt else row
+
     def _arrived(self, entry: e.Arrived) -> None:
         at_ps, request, prompt_tokens, max_tokens = entry
         self.arrived += 1
@@ -69,7 +78,7 @@ class ClusterState:
 
     def _assigned(self, entry: e.Assigned) -> None:
         at_ps, request, attempt, prefill, decode, step, believed_tokens, believed_free = entry
-        row = self.requests.get(request, _NOBODY)
+        row = self.requests.get(request, self._nobody)
         row.attempt, row.prefill_machine, row.decode_machine, row.step = attempt, prefill, decode, step
         row.phase, row.since_ps, row.asked_ps = r.ASSIGNED, at_ps, NEVER
         row.granted_ps = NEVER
@@ -84,13 +93,13 @@ class ClusterState:
     def _queued(self, entry: e.Queued) -> None:
         at_ps, machine, request, attempt, _ = entry
         self.machines[machine].queue[request, attempt] = at_ps
-        row = self.requests.get(request, _NOBODY)
+        row = self._row(request, attempt)
         row.phase, row.since_ps = r.QUEUED, at_ps
 
     def _reserve_queued(self, entry: e.ReserveQueued) -> None:
         at_ps, machine, request, attempt, blocks, _ = entry
         self.machines[machine].reservations[request, attempt] = at_ps
-        row = self.requests.get(request, _NOBODY)
+        row = self._row(request, attempt)
         row.wants_blocks, row.asked_ps = blocks, at_ps
 
     def _reserved(self, entry: e.Reserved) -> None:
@@ -99,11 +108,11 @@ class ClusterState:
         there.reservations.pop(key, None)
         there.loans[key] = LoanRow(r.TARGET, blocks, at_ps)
         there.used_blocks += blocks
-        row = self.requests.get(request, _NOBODY)
+        row = self._row(request, attempt)
         row.wants_blocks, row.asked_ps = 0, NEVER
 
     def _granted(self, entry: e.Granted) -> None:
-        self.requests.get(entry.request, _NOBODY).granted_ps = entry.at_ps
+        self._row(entry.request, entry.attempt).granted_ps = entry.at_ps
 
     def _step_started(self, entry: e.StepStarted) -> None:
         at_ps, machine, prefills, joined, left, sequences, context_tokens, _, _, free_blocks = entry
@@ -112,22 +121,23 @@ class ClusterState:
         find = self.requests.get
         for request in left:
             there.decoding.pop(request, None)
-            row = find(request, _NOBODY)
-            if row.phase == r.DECODING:
-                row.delivered += there.steps - row.joined_step
-                row.phase, row.since_ps = r.READY, at_ps
+            leaver = find(request)
+            if leaver is not None and leaver.phase == r.DECODING and leaver.decode_machine == machine:
+                leaver.delivered += there.steps - leaver.joined_step
+                leaver.phase, leaver.since_ps = r.READY, at_ps
         for request in joined:
             there.decoding[request] = None
-            row = find(request, _NOBODY)
-            row.phase, row.since_ps, row.joined_step = r.DECODING, at_ps, there.steps
-        for request, attempt, _, _, kind, _, blocks in prefills:
+            joiner = find(request)
+            if joiner is not None and joiner.decode_machine == machine:
+                joiner.phase, joiner.since_ps, joiner.joined_step = r.DECODING, at_ps, there.steps
+        for request, attempt, _, _, _, _, blocks in prefills:
             there.queue.pop((request, attempt), None)
-            row = find(request, _NOBODY)
+            row = self._row(request, attempt)
             row.phase, row.since_ps = r.PREFILLING, at_ps
-            if kind == _PREFILL:
+            if row.prefill_start_ps == NEVER:
                 row.prefill_start_ps = at_ps
-                if row.decode_machine != machine:
-                    there.loans[request, attempt] = LoanRow(r.SOURCE, blocks, at_ps)
+            if row.decode_machine != machine:
+                there.loans[request, attempt] = LoanRow(r.SOURCE, blocks, at_ps)
         there.prefills = prefills
         there.busy, there.started_ps = True, at_ps
         there.sequences, there.context_tokens = sequences, context_tokens
@@ -142,10 +152,10 @@ class ClusterState:
         if sequences:
             there.steps += steps
         if there.prefills:
-            for request, _, _, _, kind, _, _ in there.prefills:
-                row = self.requests.get(request, _NOBODY)
+            for request, attempt, _, _, _, _, _ in there.prefills:
+                row = self._row(request, attempt)
                 row.since_ps = at_ps
-                row.phase = r.READY if kind != _PREFILL or row.decode_machine == machine else r.HANDING_OVER
+                row.phase = r.READY if row.decode_machine == machine else r.HANDING_OVER
                 row.delivered += 1
                 if row.first_token_ps == NEVER:
                     row.first_token_ps = at_ps
@@ -174,9 +184,8 @@ class ClusterState:
         transfer = self.transfers.get((request, attempt))
         if transfer is not None:
             transfer.committed_ps = at_ps
-        row = self.requests.get(request, _NOBODY)
-        if row.attempt == attempt:
-            row.phase, row.since_ps = r.READY, at_ps
+        row = self._row(request, attempt)
+        row.phase, row.since_ps = r.READY, at_ps
 
     def _released(self, entry: e.Released) -> None:
         _, machine, request, attempt, _, blocks, _, _ = entry
@@ -194,7 +203,7 @@ class ClusterState:
         there.used_blocks -= blocks
         there.decoding.pop(request, None)
         there.queue[request, attempt] = at_ps
-        row = self.requests.get(request, _NOBODY)
+        row = self._row(request, attempt)
         row.phase, row.since_ps, row.delivered = r.PREEMPTED, at_ps, delivered
         row.preemptions += 1
 
@@ -230,6 +239,39 @@ class ClusterState:
                 e2e_ps,
             )
         )
+
+    def _steps_cut(self, entry: e.StepsCut) -> None:
+        there = self.machines[entry.machine]
+        there.used_blocks += entry.grown_blocks
+        there.busy_ps += entry.at_ps - entry.started_ps
+        there.steps += entry.steps if entry.sequences else 0
+        there.tokens += entry.steps * entry.sequences
+        there.busy, there.started_ps, there.prefills = False, entry.at_ps, ()
+
+    def _dead(self, entry: e.MachineDead) -> None:
+        self.machines[entry.machine].dead_ps = entry.at_ps
+
+    def _back(self, entry: e.MachineBack) -> None:
+        self.machines[entry.machine].dead_ps = NEVER
+
+    def _attempt_lost(self, entry: e.AttemptLost) -> None:
+        row = self._row(entry.request, entry.attempt)
+        if row.phase == r.DECODING:
+            row.delivered += self.machines[row.decode_machine].steps - row.joined_step
+        row.phase, row.since_ps, row.asked_ps, row.lost = r.ARRIVED, entry.at_ps, NEVER, row.lost + 1
+
+    def _attempt_ended(self, entry: e.AttemptEnded) -> None:
+        there, key = self.machines[entry.machine], (entry.request, entry.attempt)
+        there.used_blocks -= entry.blocks
+        there.queue.pop(key, None)
+        if entry.blocks:
+            there.loans.pop(key, None)
+        row = self._row(*key)
+        if row is self._nobody or row.phase == r.ARRIVED or row.decode_machine != entry.machine:
+            there.decoding.pop(entry.request, None)
+
+    def _resumed(self, entry: e.Resumed) -> None:
+        self._row(entry.request, entry.attempt).delivered = entry.delivered
 
     def _closed(self, entry: e.MachineClosed | e.BeliefClosed) -> None:
         """What machines say at the end: the laws read it."""

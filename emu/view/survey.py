@@ -107,7 +107,9 @@ class Limits:
         values = {"ttft": ended.ttft_ps, "tbt": mean_gap, "tpot": mean_gap, "e2e": ended.e2e_ps}
         if self.absolute is None:
             alone = {"ttft": ended.alone_ttft_ps, "tbt": ended.alone_tbt_ps, "e2e": ended.alone_e2e_ps}
-            return all(values[metric] < limits[-1][1] * alone[metric] or not alone[metric] for metric, limits in SPLITWISE)
+            return all(
+                values[metric] < limits[-1][1] * alone[metric] or not alone[metric] for metric, limits in SPLITWISE
+            )
         return all(values.get(metric, 0) < limit_s * PS_PER_S for metric, _, limit_s in self.absolute)
 
 

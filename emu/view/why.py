@@ -103,6 +103,13 @@ class _Inquiry:
         }[row.phase](row)
 
     def _at_router(self, row: RequestView) -> None:
+        if row.lost:
+            self._say(
+                f"r{row.request} lost attempt {row.attempt} {self._age(row.since_ps)} ago; the router has not given it "
+                "another yet",
+                row,
+            )
+            return
         self._say(f"r{row.request} is with the router for {self._age(row.since_ps)} and has no machines yet", row)
 
     def _assigned(self, row: RequestView) -> None:
@@ -117,7 +124,7 @@ class _Inquiry:
     def _computes(self, row: RequestView) -> None:
         machine = self._view.machines[row.machine]
         what = "is prefilled" if row.phase is Phase.PREFILLING else f"decodes, {row.delivered} tokens delivered,"
-        self._say(f"r{row.request} {what} on {machine.name} for {self._age(row.since_ps)}", row, machine.index)
+        self._say(f"r{row.request} {what} on {machine.name} for {self._age(row.since_ps)}", row, machine.number)
         self._stop_at(machine)
 
     def _queued(self, row: RequestView) -> None:
@@ -126,7 +133,7 @@ class _Inquiry:
         place = machine.queue.index(row.key) + 1 if row.key in machine.queue else 0
         ahead = f", {place} of {len(machine.queue)} in the queue" if place else ""
         self._say(
-            f"r{row.request} waits on {machine.name} {again} for {self._age(row.since_ps)}{ahead}", row, machine.index
+            f"r{row.request} waits on {machine.name} {again} for {self._age(row.since_ps)}{ahead}", row, machine.number
         )
         if self._if_broken(machine):
             return
@@ -154,7 +161,7 @@ class _Inquiry:
                 f"r{row.request} waits for {row.wants_blocks} blocks on {target.name} for {self._age(row.asked_ps)}, "
                 f"reservation {place} of {len(target.reservations)}",
                 row,
-                target.index,
+                target.number,
             )
             if not self._if_broken(target):
                 self._out_of_blocks(target, row.wants_blocks)
@@ -163,11 +170,11 @@ class _Inquiry:
                 f"r{row.request} is computed on {source.name} for {self._age(row.since_ps)} and has no grant from "
                 f"{target.name} yet",
                 row,
-                target.index,
+                target.number,
             )
             self._if_broken(target)
         elif transfer is None:
-            self._say(f"r{row.request} has its grant, and {source.name} has put nothing yet", row, source.index)
+            self._say(f"r{row.request} has its grant, and {source.name} has put nothing yet", row, source.number)
             self._if_broken(source)
         else:
             self._moving(row, transfer)
@@ -176,14 +183,14 @@ class _Inquiry:
         view = self._view
         source, target = view.machines[transfer.source], view.machines[transfer.target]
         if transfer.landed_bytes < transfer.posted_bytes:
-            beside = sum(1 for other in view.transfers if other.source == source.index and other is not transfer)
+            beside = sum(1 for other in view.transfers if other.source == source.number and other is not transfer)
             shares = f"; {source.name}'s card carries {beside} more" if beside else ""
             self._say(
                 f"r{row.request}'s put from {source.name} to {target.name} is posted for "
                 f"{self._age(transfer.started_ps)}: {megabytes(transfer.landed_bytes)} of "
                 f"{megabytes(transfer.posted_bytes)} landed{shares}",
                 row,
-                source.index,
+                source.number,
             )
             self._if_broken_between(source, target)
             return
@@ -191,7 +198,7 @@ class _Inquiry:
             f"r{row.request}'s cache landed on {target.name} {self._age(transfer.landed_ps)} ago; "
             f"{target.name} has not seen the signal, which it reads between steps",
             row,
-            target.index,
+            target.number,
         )
         if not self._if_broken_between(source, target):
             self._stop_at(target)
@@ -201,7 +208,7 @@ class _Inquiry:
         self._say(
             f"r{row.request} is ready on {machine.name} for {self._age(row.since_ps)} and sits in no batch",
             row,
-            machine.index,
+            machine.number,
         )
         self._stop_at(machine)
 
@@ -212,7 +219,7 @@ class _Inquiry:
             f"{machine.name} has {memory.free:,} of {memory.total:,} blocks free; {memory.running:,} run, "
             f"{memory.reserved:,} are reserved, {memory.held:,} held, {memory.orphan:,} orphaned",
             None,
-            machine.index,
+            machine.number,
         )
         runs = machine.busy and machine.sequences > 0
         self._alive = self._alive or runs
@@ -230,21 +237,21 @@ class _Inquiry:
             self._say(
                 f"{loan.blocks} of them are orphans: {what} {name}, whose attempt {loan.attempt} is over",
                 None,
-                machine.index,
+                machine.number,
             )
             return
-        self._say(f"{loan.blocks} of them are {what} {name} for {self._age(loan.since_ps)}", owner, machine.index)
+        self._say(f"{loan.blocks} of them are {what} {name} for {self._age(loan.since_ps)}", owner, machine.number)
         self._follow(owner)
 
     def _if_broken(self, machine: MachineView) -> bool:
         """Say what is wrong with a machine, if something is."""
         if machine.down_ps != NEVER:
-            self._say(f"{machine.name} is down for {self._age(machine.down_ps)}", None, machine.index)
+            self._say(f"{machine.name} is down for {self._age(machine.down_ps)}", None, machine.number)
             return True
-        return self._faults((machine.index,))
+        return self._faults((machine.number,))
 
     def _if_broken_between(self, source: MachineView, target: MachineView) -> bool:
-        if self._faults((source.index, target.index)):
+        if self._faults((source.number, target.number)):
             return True
         return self._if_broken(source) or self._if_broken(target)
 
@@ -261,7 +268,7 @@ class _Inquiry:
             return
         age = self._age(machine.since_ps)
         if not machine.busy:
-            self._say(f"{machine.name} is idle for {age}", None, machine.index)
+            self._say(f"{machine.name} is idle for {age}", None, machine.number)
             return
         parts = []
         if machine.prefills:
@@ -269,10 +276,9 @@ class _Inquiry:
             parts.append(f"prefills {_names(piece.request for piece in machine.prefills)} ({tokens:,} tokens)")
         if machine.sequences:
             parts.append(f"decodes {machine.sequences} sequences")
-        self._say(f"{machine.name} {' and '.join(parts)}, a batch that runs for {age}", None, machine.index)
+        self._say(f"{machine.name} {' and '.join(parts)}, a batch that runs for {age}", None, machine.number)
 
 
 def _names(requests: Iterable[int]) -> str:
     named = [f"r{request}" for request in requests]
     return ", ".join(named[:4]) + (f" and {len(named) - 4} more" if len(named) > 4 else "")
-

@@ -35,9 +35,13 @@ class Words:
     def __init__(self, started: RunStarted) -> None:
         self._names = tuple(machine.name for machine in started.machines)
         self._say: dict[type, Callable[[Any], str]] = {
-            e.Arrived: lambda x: f"r{x.request} arrived: {x.prompt_tokens:,} prompt tokens, asks {x.max_tokens:,} at most",
+            e.Arrived: lambda x: (
+                f"r{x.request} arrived: {x.prompt_tokens:,} prompt tokens, asks {x.max_tokens:,} at most"
+            ),
             e.Assigned: self._assigned,
-            e.MachineMoved: lambda x: f"{self.name(x.machine)} serves the {POOL_WORDS[x.pool]} pool, home {POOL_WORDS[x.home]}",
+            e.MachineMoved: lambda x: (
+                f"{self.name(x.machine)} serves the {POOL_WORDS[x.pool]} pool, home {POOL_WORDS[x.home]}"
+            ),
             e.Queued: lambda x: f"r{x.request} queued for prefill on {self.name(x.machine)}",
             e.ReserveQueued: lambda x: f"r{x.request} waits for {x.blocks} blocks on {self.name(x.machine)}",
             e.Reserved: lambda x: f"r{x.request} reserved {x.blocks} blocks on {self.name(x.machine)} (loan {x.loan})",
@@ -46,12 +50,29 @@ class Words:
             e.StepFinished: self._step_finished,
             e.TransferStarted: self._transfer_started,
             e.Landed: self._landed,
-            e.Committed: lambda x: f"r{x.request} committed on {self.name(x.machine)}: {x.layers} layers, {x.blocks} blocks",
+            e.Committed: lambda x: (
+                f"r{x.request} committed on {self.name(x.machine)}: {x.layers} layers, {x.blocks} blocks"
+            ),
             e.Released: self._released,
-            e.Preempted: lambda x: f"r{x.request} preempted on {self.name(x.machine)} after {x.delivered} tokens, {x.blocks} blocks back",
+            e.Preempted: lambda x: (
+                f"r{x.request} preempted on {self.name(x.machine)} after {x.delivered} tokens, {x.blocks} blocks back"
+            ),
             e.RequestEnded: self._ended,
-            e.MachineClosed: lambda x: f"{self.name(x.machine)} closed with {x.free_blocks:,} of {x.kv_blocks:,} blocks free",
+            e.MachineClosed: lambda x: (
+                f"{self.name(x.machine)} closed with {x.free_blocks:,} of {x.kv_blocks:,} blocks free"
+            ),
             e.BeliefClosed: lambda x: f"the router believes in {x.free_blocks:,} free blocks on {self.name(x.machine)}",
+            e.StepsCut: lambda x: (
+                f"{self.name(x.machine)} stopped dead in a batch of {x.sequences} sequences, after {x.steps} steps"
+            ),
+            e.MachineDead: lambda x: f"the router takes {self.name(x.machine)} for dead ({reason(x.reason)})",
+            e.MachineBack: lambda x: f"{self.name(x.machine)} is back, as incarnation {x.incarnation}",
+            e.AttemptLost: lambda x: f"r{x.request} lost its attempt {x.attempt} ({reason(x.reason)})",
+            e.AttemptEnded: lambda x: (
+                f"r{x.request}'s attempt {x.attempt} is over on {self.name(x.machine)} ({reason(x.reason)}), "
+                f"{x.blocks} blocks back"
+            ),
+            e.Resumed: lambda x: f"r{x.request} goes on in attempt {x.attempt} behind {x.delivered} tokens",
             e.RunEnded: lambda x: f"the run ended with {x.open_requests} open requests and {x.transfers} transfers",
         }
 
@@ -113,17 +134,3 @@ def _list(requests: Any, most: int = 6) -> str:
     named = [f"r{request}" for request in requests]
     more = f" and {len(named) - most} more" if len(named) > most else ""
     return ", ".join(named[:most]) + more
-
-
-def touches(entry: e.Entry, request: int | None = None, machine: int | None = None) -> bool:
-    """Whether an entry is about this request, or this machine."""
-    if request is not None:
-        if isinstance(entry, e.StepStarted):
-            return (
-                request in entry.joined
-                or request in entry.left
-                or any(piece.request == request for piece in entry.prefills)
-            )
-        return getattr(entry, "request", None) == request
-    fields = ("machine", "source", "target", "prefill_machine", "decode_machine", "peer")
-    return any(getattr(entry, name, None) == machine for name in fields)

@@ -1,0 +1,151 @@
+"""Incident: what is wrong at a moment, ranked, the worst first; nothing where all is well.
+
+Each finding names the moment it began and whom it is about, so that a screen can go there. It judges one ClusterView
+and the survey's last minute, by the plain rules that stand here; laws are judged in `emu.laws`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from attrs import frozen
+
+from emu.view.cluster import ClusterView, RequestView, seconds
+from emu.view.rows import NEVER, Phase
+from emu.view.survey import PS_PER_S, Interval, Mark, MarkView, Survey
+
+MOST: Final = 5
+STUCK_PS: Final = 10 * PS_PER_S  # a request that neither computes nor moves
+SLOW_PUT_PS: Final = 2 * PS_PER_S  # a put of which nothing landed
+FEWEST: Final = 20  # prompts in a queue that is worth a word
+NOW_S: Final = 10
+BEFORE_S: Final = 60
+
+
+@frozen
+class Finding:
+    """`rank` is smaller the worse it is; `request` and `machine` are NEVER where none is named."""
+
+    rank: int
+    kind: str
+    words: str
+    since_ps: int
+    request: int = NEVER
+    machine: int = NEVER
+
+
+@frozen
+class Burn:
+    """Requests over a span: how many ended a second within their SLOs, and which share of the ended ones did not."""
+
+    goodput_rps: float
+    missed_share: float | None
+
+
+def findings(view: ClusterView, survey: Survey, broken: Iterable[MarkView] = ()) -> tuple[Finding, ...]:
+    """The worst of all, at most MOST of them."""
+    found: list[Finding] = [
+        Finding(0, "law", mark.words, mark.at_ps, mark.request, mark.machine)
+        for mark in broken
+        if mark.at_ps <= view.at_ps
+    ]
+    for fault in view.faults:
+        found.append(Finding(1, fault.kind, fault.words, fault.at_ps, machine=(*fault.machines, NEVER)[0]))
+    found += _machines(view)
+    found += _requests(view)
+    found += _queues(view, survey)
+    return tuple(sorted(found, key=lambda finding: (finding.rank, finding.since_ps))[:MOST])
+
+
+def _machines(view: ClusterView) -> Iterator[Finding]:
+    for machine in view.machines:
+        if machine.down_ps != NEVER:
+            words = f"{machine.name} is down (incarnation {machine.incarnation})"
+            yield Finding(1, "down", words, machine.down_ps, machine=machine.number)
+        elif machine.dead_ps != NEVER:
+            words = f"the router takes {machine.name} for dead"
+            yield Finding(2, "silent", words, machine.dead_ps, machine=machine.number)
+        if machine.memory.orphan:
+            oldest = min(loan.since_ps for loan in machine.loans if loan.orphan)
+            words = f"{machine.memory.orphan:,} blocks on {machine.name} belong to attempts that are over"
+            yield Finding(5, "orphans", words, oldest, machine=machine.number)
+
+
+def _requests(view: ClusterView) -> Iterator[Finding]:
+    stuck = [row for row in view.waiting() if view.at_ps - row.since_ps >= STUCK_PS]
+    if stuck:
+        worst = min(stuck, key=lambda row: (row.since_ps, row.request))
+        more = f", and {len(stuck) - 1} more" if len(stuck) > 1 else ""
+        words = f"r{worst.request} is stuck ({worst.phase_word}){more}"
+        yield Finding(3, "stuck", words, worst.since_ps, worst.request, worst.machine)
+    pairs: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for transfer in view.transfers:
+        quiet_ps = view.at_ps - max(transfer.started_ps, transfer.landed_ps)
+        if transfer.committed_ps == NEVER and transfer.landed_share < 1 and quiet_ps >= SLOW_PUT_PS:
+            pairs.setdefault((transfer.source, transfer.target), []).append((transfer.started_ps, transfer.request))
+    for (source, target), waiting in pairs.items():
+        since_ps, request = min(waiting)
+        row = view.requests.get(request)
+        if row is not None and row.phase is Phase.PREFILLING:
+            continue  # its layers follow as they are computed
+        words = f"{view.machine_name(source)} to {view.machine_name(target)} carries nothing of {len(waiting)} puts"
+        yield Finding(4, "pair", words, since_ps, request, source)
+
+
+def _queues(view: ClusterView, survey: Survey) -> Iterator[Finding]:
+    longest = max(view.machines, key=lambda machine: len(machine.queue), default=None)
+    if longest is None or len(longest.queue) < FEWEST:
+        return
+    lengths = [interval.queued for interval in _between(survey, view.at_ps - NOW_S * PS_PER_S, view.at_ps)]
+    if len(lengths) >= 3 and lengths == sorted(lengths) and lengths[-1] > lengths[0]:
+        head = view.requests.get(longest.queue[0][0])
+        since_ps = view.at_ps if head is None else head.since_ps
+        words = f"queues only grow: {lengths[0]} to {lengths[-1]} prompts in {NOW_S} s, {longest.name} the longest"
+        yield Finding(6, "queue", words, since_ps, machine=longest.number)
+
+
+def burn(survey: Survey, from_ps: int, to_ps: int) -> Burn:
+    """Between two moments, to a whole interval."""
+    spans = list(_between(survey, from_ps, to_ps))
+    ended = sum(span.good + span.missed for span in spans)
+    good = sum(span.good for span in spans)
+    seconds_long = len(spans) * survey.interval_ps / PS_PER_S
+    missed = (ended - good) / ended if ended else None
+    return Burn(good / seconds_long if seconds_long else 0.0, missed)
+
+
+def marks_between(survey: Survey, from_ps: int, to_ps: int) -> list[MarkView]:
+    """Marks that were kept, worst kinds first, then by time."""
+    inside = [mark for mark in survey.marks if from_ps < mark.at_ps <= to_ps]
+    return sorted(inside, key=lambda mark: (mark.mark, mark.at_ps))
+
+
+def first_miss(survey: Survey) -> MarkView | None:
+    """The first moment at which a request missed its SLOs, however."""
+    misses = (Mark.FAILED, Mark.REJECTED, Mark.CANCELLED, Mark.SLO_MISS)
+    return next((mark for mark in survey.marks if mark.mark in misses), None)
+
+
+def oldest_by_phase(view: ClusterView) -> list[RequestView]:
+    """Of each phase the request that is in it the longest, in the order of phases."""
+    oldest: dict[Phase, RequestView] = {}
+    for row in view.requests.values():
+        held = oldest.get(row.phase)
+        if held is None or (row.since_ps, row.request) < (held.since_ps, held.request):
+            oldest[row.phase] = row
+    return [oldest[phase] for phase in sorted(oldest)]
+
+
+def headline(view: ClusterView, found: tuple[Finding, ...]) -> str:
+    """One line: all is well, or how many things are wrong and the worst of them."""
+    if not found:
+        return f"all well: {view.counts.open} requests open, nothing stuck, every machine answers"
+    worst = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"{worst.words} for {seconds(view.at_ps - worst.since_ps, 1)}{more}"
+
+
+def _between(survey: Survey, from_ps: int, to_ps: int) -> list[Interval]:
+    first = max(0, from_ps // survey.interval_ps)
+    return survey.intervals[first : max(0, to_ps // survey.interval_ps) + 1]

@@ -1,0 +1,74 @@
+"""One request's life, or one machine's, out of a record: which entries are about it, and the phases that they make.
+
+It reads entries in their order and keeps nothing else; in which words they are told is `emu.view.words`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from emu.record import entries as e
+from emu.view.rows import NEVER
+
+
+def about(entries: Iterable[e.Entry], request: int) -> Iterator[e.Entry]:
+    """Those that name a request, and the ends of the prefill steps that it was in."""
+    prefills_on = NEVER
+    for entry in entries:
+        if isinstance(entry, e.StepFinished):
+            if entry.machine == prefills_on:
+                prefills_on = NEVER
+                yield entry
+        elif touches(entry, request=request):
+            if isinstance(entry, e.StepStarted) and any(piece.request == request for piece in entry.prefills):
+                prefills_on = entry.machine
+            yield entry
+
+
+def touches(entry: e.Entry, request: int | None = None, machine: int | None = None) -> bool:
+    """Whether an entry is about this request, or this machine."""
+    if request is not None:
+        if isinstance(entry, e.StepStarted):
+            return (
+                request in entry.joined
+                or request in entry.left
+                or any(piece.request == request for piece in entry.prefills)
+            )
+        return getattr(entry, "request", None) == request
+    fields = ("machine", "source", "target", "prefill_machine", "decode_machine", "peer")
+    return any(getattr(entry, name, None) == machine for name in fields)
+
+
+def stages(entries: Sequence[e.Entry], request: int) -> Iterator[tuple[str, int, int, int]]:
+    """The phases of one request's life out of its own entries: word, machine, begin and end in ps."""
+    word, machine, since_ps, decode = "", NEVER, 0, NEVER
+    prefilling = False
+    for entry in entries:
+        found: tuple[str, int] | None = None
+        if isinstance(entry, e.Arrived):
+            found = "router", NEVER
+        elif isinstance(entry, e.Assigned):
+            found, decode = ("assigned", entry.prefill_machine), entry.decode_machine
+        elif isinstance(entry, (e.Queued, e.Preempted)):
+            found = "queued", entry.machine
+        elif isinstance(entry, e.StepStarted):
+            if any(piece.request == request for piece in entry.prefills):
+                found, prefilling = ("prefill", entry.machine), True
+            elif request in entry.joined:
+                found = "decode", entry.machine
+            elif request in entry.left and word == "decode":
+                found = "ready", entry.machine
+        elif isinstance(entry, e.StepFinished) and prefilling and entry.machine == machine:
+            found, prefilling = ("ready" if machine == decode else "transfer", machine), False
+        elif isinstance(entry, e.Committed):
+            found = "ready", entry.machine
+        elif isinstance(entry, e.AttemptLost):
+            found = "lost", NEVER
+        elif isinstance(entry, e.RequestEnded):
+            found = "", NEVER
+        if found is not None and found != (word, machine):
+            if word:
+                yield word, machine, since_ps, entry[0]
+            word, machine, since_ps = *found, entry[0]
+    if word and entries:
+        yield word, machine, since_ps, entries[-1][0]
