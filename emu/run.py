@@ -7,11 +7,11 @@ emulated world; the run ends when nothing is left to happen. What a record means
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
-from typing import IO
+from collections.abc import Callable, Sequence
+from typing import IO, Any
 
 import trio
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from emu.control.machine import Drained, Machine, MachineRules
 from emu.control.messages import Message
@@ -22,22 +22,29 @@ from emu.control.router import Router, RouterRules
 from emu.fake.client import FakeClient
 from emu.fake.clock import PS_PER_S, HeapClock
 from emu.fake.costs import Costs, load_costs
+from emu.fake.faulty_link import FaultyLink
+from emu.fake.faulty_reports import FaultyReports
+from emu.fake.faulty_wire import FaultyWire
 from emu.fake.link import FakeLink, LinkRules
 from emu.fake.model import FakeModel, KvMemory
 from emu.fake.power import load_power
+from emu.fake.process import Process
 from emu.fake.profiles import HardwareProfile, ModelProfile, kv_blocks, load_hardware, load_model
 from emu.fake.reports import FakeReports
 from emu.fake.wire import FakeWire
+from emu.fake.witness import Witness
 from emu.fake.worker import FakeWorker
 from emu.node.codes import POOLS
 from emu.node.machine_node import MachineNode, MachinePorts
+from emu.node.ports import Clock
 from emu.node.router_node import RouterNode
 from emu.policies.contract import Contract
 from emu.policies.seats import Seated, Seats
 from emu.record.entries import BeliefClosed, MachineClosed, RunEnded
 from emu.record.log import Fold, Log
 from emu.record.start import MachineDraw, MachineFacts, RunStarted
-from emu.scenario.schema import MachineGroup, Scenario, WorkloadSource, machine_names
+from emu.scenario.schema import Fault, MachineGroup, Scenario, WorkloadSource, machine_names
+from emu.strikes import Place, Strikes, strike_of
 from emu.workload.synthetic import synthetic
 from emu.workload.table import Workload
 from emu.workload.traces import part_of_trace, read_whole_trace
@@ -152,8 +159,19 @@ class Run:
     client: FakeClient
     link: FakeLink
     router: RouterNode
-    nodes: tuple[MachineNode, ...]
+    nodes: Sequence[MachineNode]
     seated: Seated
+    strikes: Strikes | None  # of a run that faults may strike
+
+    def inject(self, fault: Fault, at_ps: int) -> None:
+        """Let a fault strike at that time, exactly as if it had been planned. `build` must have been told to expect it.
+
+        Raises ValueError where the run expects none, or that time has passed.
+        """
+        if self.strikes is None or at_ps < self.clock.now_ps:
+            raise ValueError(f"no fault can be injected at {at_ps} ps")
+        names = {machine.name: index for index, machine in enumerate(self.cluster.machines)}
+        self.strikes.plan(strike_of(fault, names)._replace(at_ps=at_ps))
 
     def go(self) -> None:
         """Run to the end of everything. Raises what a bug raises."""
@@ -170,9 +188,12 @@ class Run:
     async def _main(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.router.run, name="router")
-            for node in self.nodes:
-                nursery.start_soon(node.run_engine, name=f"{node.name}/engine")
-                nursery.start_soon(node.run_transfers, name=f"{node.name}/transfers")
+            if self.strikes is not None:
+                self.strikes.start(nursery)
+            else:
+                for node in self.nodes:
+                    nursery.start_soon(node.run_engine, name=f"{node.name}/engine")
+                    nursery.start_soon(node.run_transfers, name=f"{node.name}/transfers")
             self.client.start()
             await self.clock.starved()
             await self._last_reports()
@@ -188,7 +209,9 @@ class Run:
 
     def _close(self) -> None:
         now, write = self.clock.now_ps, self.log.write
-        for node in self.nodes:
+        for machine, node in enumerate(self.nodes):
+            if self.strikes is not None and not self.strikes.is_up(machine):
+                continue
             core, pool = node.core, node.core.pool
             write(
                 MachineClosed(
@@ -212,54 +235,137 @@ class Run:
         write(RunEnded(now, len(self.router.core.open), self.link.open))
 
 
-def build(cluster: Cluster, workload: Workload, folds: Sequence[Fold] = (), file: IO[bytes] | None = None) -> Run:
-    """The whole cluster, wired up, at time 0. `folds` read the record as it is written, `file` gets its lines."""
+def build(
+    cluster: Cluster,
+    workload: Workload,
+    folds: Sequence[Fold] = (),
+    file: IO[bytes] | None = None,
+    *,
+    injectable: bool = False,
+) -> Run:
+    """The whole cluster, wired up, at time 0. `folds` read the record as it is written, `file` gets its lines.
+
+    `injectable`: faults may be injected while it runs. Without that and a plan of faults, nothing of theirs is there.
+    """
     scenario = cluster.scenario
+    faulty = injectable or bool(scenario.faults or scenario.delays)
     clock = HeapClock(scenario.interleaving, to_ps(scenario.run.liveness_s))
-    log = Log(folds, file, cluster.started(workload).line() if file is not None else "")
+    witness = Witness()
+    first_line = cluster.started(workload).line() if file is not None else ""
+    log = Log((*folds, witness) if faulty else folds, file, first_line)
+    seated = Seated(cluster.seats, Contract(log.write, clock.now))
     source = scenario.workload
     max_tokens = None if source.max_tokens == "exact" else source.max_tokens
     outputs: Sequence[int] = workload.output_tokens
-    seated = Seated(cluster.seats, Contract(log.write, clock.now))
     if max_tokens is not None:
         outputs = [min(tokens, max_tokens) for tokens in outputs]
     model = FakeModel(workload.prompt_tokens, outputs)
-    nodes: list[MachineNode] = []
-    routers: list[RouterNode] = []
-
-    def deliver(machine: int, message: Message) -> None:
-        nodes[machine].deliver(message)
-
-    latency_ps = to_ps(scenario.network.control_latency_s)
-    wire = FakeWire(clock, latency_ps, deliver, lambda message: routers[0].deliver(message))  # type: ignore[arg-type]
-    reports = FakeReports(clock, to_ps(scenario.router.report_every_s), latency_ps, len(cluster.machines))
-    workers = tuple(_worker(clock, cluster, machine, model) for machine in cluster.machines)
-    link = FakeLink(
-        clock,
-        _link_rules(cluster),
-        workers,
-        log,
-        deliver,
-        lambda machine, key: nodes[machine].deliver(Drained(*key)),
-    )
+    site = _Site(cluster, clock, log, model, seated)
+    strikes = site.with_faults(witness) if faulty else None
+    wire, link, reports = (strikes.wire, strikes.link, strikes.reports) if strikes is not None else site.world()
     client = FakeClient(
-        clock,
-        workload,
-        model,
-        cluster.alone,
-        log,
-        max_tokens,
-        scenario.seed,
-        lambda submit: routers[0].deliver(submit),
+        clock, workload, model, cluster.alone, log, max_tokens, scenario.seed, site.submit, site.tokens_so_far
     )
     heartbeat_ps = to_ps(scenario.transfer.heartbeat_s)
-    for index, machine in enumerate(cluster.machines):
-        core = Machine(_machine_rules(cluster, machine, index, seated))
-        ports = MachinePorts(clock, workers[index], link.port(index), wire.port(machine.name), client, log, reports)
-        nodes.append(MachineNode(machine.name, core, ports, heartbeat_ps))
+
+    def node_of(index: int, incarnation: int, own: Clock) -> MachineNode:
+        machine = cluster.machines[index]
+        core = Machine(_machine_rules(cluster, machine, index, incarnation, seated))
+        ports = MachinePorts(own, site.workers[index], link.port(index), wire.port(machine.name), client, log, reports)
+        return MachineNode(machine.name, core, ports, heartbeat_ps)
+
+    site.node_of = node_of
+    for index in range(len(cluster.machines)):
+        site.nodes.append(node_of(index, 0, clock if strikes is None else strikes.places[index].process))
     router = Router(_members(cluster), _router_rules(scenario, seated))
-    routers.append(RouterNode(router, clock, wire.port("router"), client, log, reports))
-    return Run(cluster, clock, log, client, link, routers[0], tuple(nodes), seated)
+    site.routers.append(RouterNode(router, clock, wire.port("router"), client, log, reports))
+    if strikes is not None:
+        strikes.plan_all(scenario)
+    return Run(cluster, clock, log, client, link, site.routers[0], site.nodes, seated, strikes)
+
+
+@define(eq=False)
+class _Site:
+    """A run while it is wired up: what its parts know of each other. Workers and nodes are by machine."""
+
+    cluster: Cluster
+    clock: HeapClock
+    log: Log
+    model: FakeModel
+    seated: Seated
+    workers: list[FakeWorker] = field(init=False)
+    nodes: list[MachineNode] = field(init=False, factory=list)
+    routers: list[RouterNode] = field(init=False, factory=list)
+    node_of: Callable[[int, int, Clock], MachineNode] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.workers = [_worker(self.clock, self.cluster, machine, self.model) for machine in self.cluster.machines]
+
+    def world(self) -> tuple[FakeWire, FakeLink, FakeReports]:
+        """Wires, links and reports that nothing ever happens to."""
+        scenario, clock, nodes = self.cluster.scenario, self.clock, self.nodes
+        latency_ps = to_ps(scenario.network.control_latency_s)
+
+        def deliver(machine: int, message: Message) -> None:
+            nodes[machine].deliver(message)
+
+        wire = FakeWire(clock, latency_ps, deliver, self.submit)
+        reports = FakeReports(clock, to_ps(scenario.router.report_every_s), latency_ps, len(self.cluster.machines))
+        link = FakeLink(clock, _link_rules(self.cluster), self.workers, self.log, deliver, self.drained)
+        return wire, link, reports
+
+    def with_faults(self, witness: Witness) -> Strikes:
+        """Wires, links and reports that faults may strike, and what makes them."""
+        scenario, clock, machines = self.cluster.scenario, self.clock, self.cluster.machines
+        latency_ps = to_ps(scenario.network.control_latency_s)
+        places = [Place(Process.of(clock, machine.name)) for machine in machines]
+
+        def deliver(machine: int, message: Message) -> None:
+            if places[machine].up:
+                self.nodes[machine].deliver(message)
+
+        def drained(machine: int, key: tuple[int, int]) -> None:
+            if places[machine].up:
+                self.drained(machine, key)
+
+        def revive(index: int, incarnation: int) -> None:
+            machine, place = machines[index], places[index]
+            place.process = Process.of(clock, machine.name)
+            self.workers[index] = _worker(clock, self.cluster, machine, self.model)
+            self.nodes[index] = self.node_of(index, incarnation, place.process)
+
+        names = {machine.name: index for index, machine in enumerate(machines)}
+        wire = FaultyWire(clock, latency_ps, deliver, self.submit, names)
+        reports = FaultyReports(
+            clock,
+            to_ps(scenario.router.report_every_s),
+            latency_ps,
+            len(machines),
+            detect_after_ps=to_ps(scenario.router.detect_after_s),
+            deliver=self.submit,
+        )
+        link = FaultyLink(
+            clock,
+            _link_rules(self.cluster),
+            self.workers,
+            self.log,
+            deliver,
+            drained,
+            max_flight_ps=to_ps(scenario.transfer.max_flight_s),
+            carry=wire.carry,
+        )
+        return Strikes(clock, self.log, witness, wire, link, reports, self.workers, self.nodes, places, revive)
+
+    def submit(self, message: Any) -> None:
+        """To the router: what clients ask, machines tell and nobody says any more."""
+        self.routers[0].deliver(message)
+
+    def drained(self, machine: int, key: tuple[int, int]) -> None:
+        self.nodes[machine].deliver(Drained(*key))
+
+    def tokens_so_far(self, request: int) -> int:
+        """The tokens of a request that any machine has delivered by now."""
+        return max(self.model.said(request), *(worker.delivered(request) for worker in self.workers))
 
 
 def to_ps(seconds: float) -> int:
@@ -272,7 +378,7 @@ def _worker(clock: HeapClock, cluster: Cluster, machine: Hardware, model: FakeMo
     return FakeWorker(clock, machine.costs, model, KvMemory(), cluster.model.layers, sync_ps, BLOCK_TOKENS)
 
 
-def _machine_rules(cluster: Cluster, machine: Hardware, index: int, seated: Seated) -> MachineRules:
+def _machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: int, seated: Seated) -> MachineRules:
     scenario = cluster.scenario
     transfer, limits = scenario.transfer, scenario.scheduler
     layer_wise_from = {"auto": transfer.threshold_tokens, "serialized": LAYER_WISE_NEVER, "layer-wise": 0}
@@ -289,7 +395,16 @@ def _machine_rules(cluster: Cluster, machine: Hardware, index: int, seated: Seat
         choose_victim=order.victim if order is not None and order.chooses_victims else None,
         by_layer=None if transfers is None else transfers.by_layer,
     )
-    return MachineRules(index, machine.kv_blocks, cluster.model.layers, to_ps(transfer.lease_s), rules, BLOCK_TOKENS)
+    return MachineRules(
+        index,
+        machine.kv_blocks,
+        cluster.model.layers,
+        to_ps(transfer.lease_s),
+        rules,
+        BLOCK_TOKENS,
+        to_ps(transfer.max_flight_s),
+        incarnation,
+    )
 
 
 def _router_rules(scenario: Scenario, seated: Seated) -> RouterRules:

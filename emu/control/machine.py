@@ -25,7 +25,10 @@ from emu.control.transfer.states import Source
 
 @frozen
 class MachineRules:
-    """What a machine is told of itself: its index, its pool of blocks, its model's layers, its limits."""
+    """What a machine is told of itself: its index, its pool of blocks, its model's layers, its limits.
+
+    `incarnation` counts the processes that have had this name. A write that was posted lands within `max_flight_ps`.
+    """
 
     index: int
     kv_blocks: int
@@ -33,6 +36,8 @@ class MachineRules:
     lease_ps: int
     scheduler: SchedulerRules = field(factory=SchedulerRules)
     block_tokens: int = 16
+    max_flight_ps: int = 10 * 10**12
+    incarnation: int = 0
 
 
 class Drained(NamedTuple):
@@ -137,6 +142,7 @@ class Machine:
             outgoing=len(self.sender.open),
             sequences=scheduler.decoding + recomputing + len(receiver.open) + self.staying,
             free_blocks=self.pool.free_blocks - grown - receiver.queued_blocks,
+            incarnation=self.rules.incarnation,
         )
 
     def _assigned(self, assign: Assign, now: int) -> tuple[Command, ...]:

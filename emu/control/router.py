@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from emu.control.commands import Command, MoveMachine, Place, Reject, Send
-from emu.control.messages import Assign, Ended, LoadReport, Reserve, Submit
+from emu.control.messages import Assign, Ended, LoadReport, Reserve, Silent, Submit
 from emu.control.placement import Demand, Policy, Splitwise
 from emu.control.pools import Load, Member, Pool, Pools
 
@@ -31,7 +31,7 @@ class RouterRules:
     reserve_max_tokens: bool = False
 
 
-Event = Submit | LoadReport | Ended
+Event = Submit | LoadReport | Ended | Silent
 
 
 @define
@@ -48,7 +48,12 @@ class Router:
     def __attrs_post_init__(self) -> None:
         self.pools = Pools(self.members, self.rules.policy.ranks)
         self._largest_pool = max(member.kv_blocks for member in self.members)
-        self._handlers = {Submit: self._submitted, LoadReport: self._reported, Ended: self._ended}
+        self._handlers = {
+            Submit: self._submitted,
+            LoadReport: self._reported,
+            Ended: self._ended,
+            Silent: lambda *_: (),
+        }
 
     def handle(self, event: Event, now: int) -> tuple[Command, ...]:
         """What follows from `event`."""

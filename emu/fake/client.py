@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from emu.control.commands import End, Reject
+from emu.control.commands import End, Fail, Reject
 from emu.control.messages import Submit
 from emu.control.request import Request
 from emu.fake.clock import HeapClock
@@ -19,7 +19,7 @@ from emu.fake.costs import Costs, alone_ps
 from emu.fake.model import FakeModel
 from emu.node.codes import REASONS, STATUSES
 from emu.node.ports import Recorder
-from emu.record.entries import Arrived, RequestEnded
+from emu.record.entries import Arrived, AttemptEnded, Reason, RequestEnded
 from emu.workload.table import Workload
 
 
@@ -35,14 +35,18 @@ class FakeClient:
     max_tokens: int | None
     seed: int
     submit: Callable[[Submit], None]
+    tokens_so_far: Callable[[int], int]  # of a request, all that any machine has delivered
     arrived: int = field(init=False, default=0)
     over: int = field(init=False, default=0)
     _draws: random.Random = field(init=False)
+    _fenced: dict[int, int] = field(init=False, factory=dict)  # request -> the latest attempt that is given up
+    _over: bytearray = field(init=False)  # by request
     _salt: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._draws = random.Random(f"{self.seed}/policy draws")
         self._salt = self.clock.salt("clients")
+        self._over = bytearray(len(self.workload))
 
     def start(self) -> None:
         """Put the first arrival on the heap; each one puts the next."""
@@ -51,6 +55,10 @@ class FakeClient:
 
     def ended(self, machine: int, end: End) -> None:
         request_id, tokens = end.request.request_id, end.delivered
+        if self._over[request_id] or (self._fenced and end.attempt <= self._fenced.get(request_id, -1)):
+            self._stale(machine, end)
+            return
+        self._over[request_id] = 1
         alone = (0, 0, 0)
         if end.status == "completed":
             alone = alone_ps(self.alone, end.request.prompt_tokens, tokens)
@@ -72,9 +80,34 @@ class FakeClient:
         )
 
     def rejected(self, reject: Reject) -> None:
+        self._refused(reject.request.request_id, 0, "rejected", reject.reason, 0)
+
+    def failed(self, fail: Fail) -> None:
+        request = fail.request.request_id
+        self._refused(request, fail.attempt, "failed", fail.reason, self.tokens_so_far(request))
+
+    def fence(self, request_id: int, attempt: int) -> int:
+        """Take nothing more of this attempt or an earlier one. The tokens that the client has; -1 if all is over."""
+        if self._over[request_id]:
+            return -1
+        self._fenced[request_id] = attempt
+        return self.tokens_so_far(request_id)
+
+    def _refused(self, request: int, attempt: int, status: str, reason: str, tokens: int) -> None:
+        """The router ends a request, on no machine."""
         self.over += 1
-        now, reason, request = self.clock.now_ps, REASONS[reject.reason], reject.request.request_id
-        self.recorder.write(RequestEnded(now, -1, request, 0, STATUSES["rejected"], reason, 0, 0, 0, 0, 0, 0, 0))
+        self._over[request] = 1
+        now, digest = self.clock.now_ps, self.model.output_digest(request) if tokens else 0
+        codes = STATUSES[status], REASONS[reason]
+        self.recorder.write(RequestEnded(now, -1, request, attempt, *codes, tokens, digest, 0, 0, 0, 0, 0))
+
+    def _stale(self, machine: int, end: End) -> None:
+        """An attempt ends that nobody waits for any more."""
+        request, now = end.request.request_id, self.clock.now_ps
+        reason = int(Reason.STALE)
+        self.recorder.write(
+            AttemptEnded(now, machine, request, end.attempt, reason, end.delivered, end.loan, end.blocks)
+        )
 
     def _arrive(self) -> None:
         workload, index, now = self.workload, self.arrived, self.clock.now_ps

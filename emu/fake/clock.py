@@ -21,8 +21,12 @@ TIME: Final = 0
 WAKE: Final = 4
 HeapEntry = list[Any]  # [time, rank, key, sequence, task or function or None, vital]
 _VITAL: Final = 5
-_WORLD, _TASK = 0, 1
+_FAULT, _WORLD, _TASK = -1, 0, 1
 PS_PER_S: Final = 10**12
+
+
+class TasksMadeRunnable(Exception):
+    """Raised at the end of an action of the world that started or cancelled tasks: they run before anything fires."""
 
 
 class HeapClock(trio.abc.Clock):
@@ -75,6 +79,8 @@ class HeapClock(trio.abc.Clock):
                 return 0
             try:
                 wake()
+            except TasksMadeRunnable:
+                return 0
             except BaseException as failure:  # a bug in the world: raised in the supervisor, where it has a traceback
                 self.failure = failure
                 break
@@ -91,6 +97,14 @@ class HeapClock(trio.abc.Clock):
         entry = [at_ps, _WORLD, hash((salt, at_ps)), self._sequence, action, vital]
         heapq.heappush(self._heap, entry)
         self._vital += vital
+        return entry
+
+    def call_first(self, at_ps: int, action: Callable[[], object]) -> HeapEntry:
+        """A fault does `action` at that time, before all else that happens at that instant."""
+        self._sequence += 1
+        entry = [at_ps, _FAULT, 0, self._sequence, action, True]
+        heapq.heappush(self._heap, entry)
+        self._vital += 1
         return entry
 
     def cancel(self, entry: HeapEntry) -> None:

@@ -36,7 +36,7 @@ class LinkRules:
 
 
 @define(eq=False)
-class _Flow:
+class Flow:
     """One put under way. `sent` counts bytes times PS_PER_S as of `since_ps`."""
 
     source: int
@@ -44,6 +44,8 @@ class _Flow:
     total: int
     layer_times: LayerTimes | None
     since_ps: int
+    origin: KvMemory  # what it reads
+    memory: KvMemory  # what it writes into
     sent: int = 0
     rate: int = 0
     end: HeapEntry | None = None
@@ -58,7 +60,7 @@ class _Flow:
         times, left = self.layer_times, self.total - self.sent
         end = self.since_ps + -(-left // self.rate)
         if times is not None:
-            for layer in {min(self._computed(self.since_ps), times.layers - 1), times.layers - 1}:
+            for layer in {min(self.computed(self.since_ps), times.layers - 1), times.layers - 1}:
                 ready = times.ready_ps(layer)
                 if ready > self.since_ps:
                     end = max(end, ready + -(-(self.total - self._below(layer)) // self.rate))
@@ -69,7 +71,7 @@ class _Flow:
         sent = min(self.total, self.sent + self.rate * (now_ps - since))
         if times is None:
             return sent
-        done, before = self._computed(now_ps), self._computed(since)
+        done, before = self.computed(now_ps), self.computed(since)
         # just before a layer is ready no more than the layers below it can have been sent; in between, the first and
         # the last such moment bound all others, since layers come evenly
         for layer in (before, done - 1):
@@ -77,7 +79,7 @@ class _Flow:
                 sent = min(sent, self._below(layer) + self.rate * (now_ps - times.ready_ps(layer)))
         return min(sent, self._below(done))
 
-    def _computed(self, now_ps: int) -> int:
+    def computed(self, now_ps: int) -> int:
         """Layers that are computed by then."""
         times = self.layer_times
         assert times is not None
@@ -93,7 +95,7 @@ class _Flow:
 
 
 @define(eq=False)
-class _Connection:
+class Connection:
     """What an attempt has posted: the puts in flight, and what waits behind them."""
 
     flows: int = 0
@@ -113,9 +115,9 @@ class FakeLink:
     deliver: Callable[[int, Message], None]
     drained: Callable[[int, Key], None]
     _salt: int = field(init=False)
-    _out: list[dict[_Flow, None]] = field(init=False)
-    _in: list[dict[_Flow, None]] = field(init=False)
-    _connections: dict[tuple[int, Key], _Connection] = field(init=False, factory=dict)
+    _out: list[dict[Flow, None]] = field(init=False)
+    _in: list[dict[Flow, None]] = field(init=False)
+    _connections: dict[tuple[int, Key], Connection] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         machines = len(self.rules.card_bytes_per_s)
@@ -137,7 +139,8 @@ class FakeLink:
         first, last = put.layers
         moved = put.prompt_tokens * self.rules.kv_bytes_per_token * (last - first + 1) // self.rules.layers
         times = self.workers[source].layer_times() if put.follow else None
-        flow = _Flow(source, put, moved * PS_PER_S, times, now)
+        workers = self.workers
+        flow = Flow(source, put, moved * PS_PER_S, times, now, workers[source].memory, workers[put.target].memory)
         self._connection(source, put.request_id, put.attempt).flows += 1
         self._out[source][flow] = None
         self._in[put.target][flow] = None
@@ -155,40 +158,47 @@ class FakeLink:
         connection.watched = True
         self._settle(source, (request_id, attempt), connection)
 
-    def _connection(self, source: int, request_id: int, attempt: int) -> _Connection:
+    def _connection(self, source: int, request_id: int, attempt: int) -> Connection:
         key = (source, (request_id, attempt))
         connection = self._connections.get(key)
         if connection is None:
-            connection = self._connections[key] = _Connection(landed_ps=self.clock.now_ps)
+            connection = self._connections[key] = Connection(landed_ps=self.clock.now_ps)
         return connection
 
     def _share(self, source: int, target: int) -> None:
         """Rates anew for every flow that touches these two machines."""
         touched = {**self._out[source], **self._in[source], **self._out[target], **self._in[target]}
-        cards, clock = self.rules.card_bytes_per_s, self.clock
         for flow in touched:
-            sender, receiver = flow.source, flow.put.target
-            if self.rules.fair:
-                rate = min(cards[sender] // len(self._out[sender]), cards[receiver] // len(self._in[receiver]))
-            else:
-                rate = min(cards[sender], cards[receiver])
-            if rate == flow.rate:
-                continue
-            flow.advance(clock.now_ps)
-            flow.rate = rate
-            if flow.end is not None:
-                clock.cancel(flow.end)
-            at_ps = flow.end_ps() + self.rules.latency_ps
-            flow.end = clock.call_at(at_ps, self._salt, lambda flow=flow: self._land(flow))  # type: ignore[misc]
+            rate = self._rate(flow)
+            if rate != flow.rate:
+                self._go_on(flow, rate)
 
-    def _land(self, flow: _Flow) -> None:
+    def _rate(self, flow: Flow) -> int:
+        cards, sender, receiver = self.rules.card_bytes_per_s, flow.source, flow.put.target
+        if self.rules.fair:
+            return min(cards[sender] // len(self._out[sender]), cards[receiver] // len(self._in[receiver]))
+        return min(cards[sender], cards[receiver])
+
+    def _go_on(self, flow: Flow, rate: int) -> None:
+        """From now on at this rate; at 0 it stands still."""
+        clock = self.clock
+        flow.advance(clock.now_ps)
+        flow.rate = rate
+        if flow.end is not None:
+            clock.cancel(flow.end)
+        if rate:
+            at_ps = flow.end_ps() + self.rules.latency_ps
+            flow.end = clock.call_at(at_ps, self._salt, lambda: self._land(flow))
+        else:
+            flow.end = None
+
+    def _land(self, flow: Flow) -> None:
         put, now = flow.put, self.clock.now_ps
         del self._out[flow.source][flow]
         del self._in[put.target][flow]
         first, last = put.layers
-        memory: KvMemory = self.workers[put.target].memory
         whole = last - first + 1 == self.rules.layers
-        memory.copy_from(self.workers[flow.source].memory, put.source_blocks, put.target_blocks, whole)
+        flow.memory.copy_from(flow.origin, put.source_blocks, put.target_blocks, whole)
         self.recorder.write(
             Landed(
                 now,
@@ -209,7 +219,7 @@ class FakeLink:
         connection.landed_ps = now
         self._settle(flow.source, key, connection)
 
-    def _settle(self, source: int, key: Key, connection: _Connection) -> None:
+    def _settle(self, source: int, key: Key, connection: Connection) -> None:
         """Behind the last byte: the signal goes out, or the completion that somebody waits for."""
         if connection.flows or not (connection.signal or connection.watched):
             return
@@ -217,9 +227,13 @@ class FakeLink:
         posted, clock = connection.signal, self.clock
         if posted is not None:
             at_ps = clock.now_ps + self.rules.signal_ps[source]
-            clock.call_at(at_ps, self._salt, lambda: self.deliver(posted.target, posted.signal))
+            clock.call_at(at_ps, self._salt, lambda: self._arrived(source, posted))
         if connection.watched:
             clock.call_at(clock.now_ps, self._salt, lambda: self.drained(source, key))
+
+    def _arrived(self, source: int, posted: PostSignal) -> None:
+        del source
+        self.deliver(posted.target, posted.signal)
 
 
 @frozen

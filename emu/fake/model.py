@@ -93,12 +93,31 @@ class FakeModel:
         return (request_id + 1) << 32
 
     def say(self, request_id: int, fingerprint: int, first: int, last: int) -> None:
-        """Tokens `first` to `last` of a request came out of KV with this fingerprint."""
+        """Tokens `first` to `last` of a request came out of KV with this fingerprint.
+
+        A later attempt may say tokens again: the same ones change nothing, any other ones change the digest.
+        """
         runs = self._runs.setdefault(request_id, [])
+        if runs and runs[-1][2] >= first:
+            first = self._again(runs, fingerprint, first, last)
+            if first > last:
+                return
         if runs and runs[-1][0] == fingerprint and runs[-1][2] + 1 == first:
             runs[-1] = (fingerprint, runs[-1][1], last)
         else:
             runs.append((fingerprint, first, last))
+
+    def said(self, request_id: int) -> int:
+        """How many tokens of a request have been said."""
+        return max((run[2] for run in self._runs.get(request_id, ())), default=0)
+
+    def _again(self, runs: list[tuple[int, int, int]], fingerprint: int, first: int, last: int) -> int:
+        """The first of these tokens that was not said before."""
+        said = max(run[2] for run in runs)
+        if any(run[0] != fingerprint for run in runs if run[2] >= first and run[1] <= last):
+            runs.append((fingerprint, first, last))
+            return last + 1
+        return said + 1
 
     def output_digest(self, request_id: int) -> int:
         """Of all tokens said so far, in 48 bits; forgets them."""

@@ -17,7 +17,7 @@ from emu.fake.clock import HeapClock
 
 
 @define(eq=False)
-class _Reporter:
+class Reporter:
     source: Callable[[int], LoadReport]
     offset_ps: int
     asked_ps: int  # the latest tick that was asked for; without ticks the latest change
@@ -34,13 +34,13 @@ class FakeReports:
     every_ps: int
     latency_ps: int
     machines: int
-    _reporters: list[_Reporter] = field(init=False, factory=list)
+    _reporters: list[Reporter] = field(init=False, factory=list)
     _due: list[tuple[int, int]] = field(init=False, factory=list)  # (when, machine): the next report to look for
 
     def register(self, machine: int, source: Callable[[int], LoadReport]) -> None:
         assert machine == len(self._reporters), "machines register in order"
         offset_ps = self.every_ps * machine // self.machines
-        self._reporters.append(_Reporter(source, offset_ps, offset_ps - self.every_ps))
+        self._reporters.append(Reporter(source, offset_ps, offset_ps - self.every_ps))
 
     def changing(self, machine: int) -> None:
         """Ask for what was said since the last change and the router may still want: the last report that has reached
@@ -76,7 +76,7 @@ class FakeReports:
                 self._list(machine, reporter)
         return reports
 
-    def _latest(self, reporter: _Reporter, now: int) -> LoadReport | None:
+    def _latest(self, reporter: Reporter, now: int) -> LoadReport | None:
         visible_ps = now - self.latency_ps
         if not self.every_ps:
             if reporter.asked_ps <= visible_ps:
@@ -86,6 +86,10 @@ class FakeReports:
             reporter.sent.clear()  # nothing has changed since but the steps of a leap, which the source counts
             reporter.asked_ps = tick_ps
             return reporter.source(tick_ps)
+        return self._arrived(reporter, now)
+
+    def _arrived(self, reporter: Reporter, now: int) -> LoadReport | None:
+        """The last one sent that has reached the router since it looked."""
         arrived = 0
         while arrived < len(reporter.sent) and reporter.sent[arrived][0] <= now:
             arrived += 1
@@ -93,7 +97,7 @@ class FakeReports:
         del reporter.sent[:arrived]
         return report
 
-    def _list(self, machine: int, reporter: _Reporter) -> None:
+    def _list(self, machine: int, reporter: Reporter) -> None:
         if reporter.listed:
             return
         reporter.listed = True
@@ -103,6 +107,6 @@ class FakeReports:
             next_ps = self._tick(reporter, now - self.latency_ps) + self.every_ps + self.latency_ps
         heapq.heappush(self._due, (next_ps, machine))
 
-    def _tick(self, reporter: _Reporter, at_ps: int) -> int:
+    def _tick(self, reporter: Reporter, at_ps: int) -> int:
         """The last tick not after `at_ps`; before the first one, a tick that never was."""
         return at_ps - (at_ps - reporter.offset_ps) % self.every_ps

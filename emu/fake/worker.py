@@ -18,6 +18,7 @@ from emu.control.batch import Batch, Kind, Slice
 from emu.fake.clock import HeapClock, HeapSignal
 from emu.fake.costs import Costs
 from emu.fake.model import Extent, FakeModel, KvMemory
+from emu.fake.plan import SCALE
 from emu.node.ports import Ran, Signal
 
 
@@ -100,6 +101,9 @@ class FakeWorker:
         self._leap: _Leap | None = None
         self._context_ps = 0  # of the first step of the leap, what rests on the cost of context
         self._layer_times: LayerTimes | None = None
+        self._running = False
+        self._curbed = False  # no step begins after the one under way
+        self.factor = SCALE  # thousandths of the time that a step takes
 
     def steps_done(self, now: int) -> int:
         """Steps of the latest batch that ended before `now`."""
@@ -112,14 +116,17 @@ class FakeWorker:
 
     def start(self, batch: Batch) -> None:
         self._change(batch)
-        now, costs = self._clock.now_ps, self._costs
+        now, costs, factor = self._clock.now_ps, self._costs, self.factor
         self._batch = batch
+        self._running = True
         if batch.prefills:
             tokens, prompts = batch.prompt_tokens, len(batch.prefills)
             cached = sum(piece.first for piece in batch.prefills)
             duration = costs.mixed_ps(tokens, prompts, cached, batch.sequences, batch.context_tokens)
             if batch.layer_wise:
                 duration += self._layers * self._layer_sync_ps
+            if factor != SCALE:
+                duration = duration * factor // SCALE
             self._context_ps = 0
             if batch.sequences:
                 self._context_ps = costs.decode_coefficients(batch.sequences)[1] * batch.context_tokens
@@ -127,6 +134,8 @@ class FakeWorker:
             self._layer_times = LayerTimes(now, duration, self._layers)
         else:
             base, unit = costs.decode_coefficients(batch.sequences)
+            if factor != SCALE:
+                base, unit = base * factor // SCALE, unit * factor // SCALE
             self._context_ps = unit * batch.context_tokens
             limit = min(batch.max_steps, self._steps_to_last())
             self._leap = _Leap(now, base + self._context_ps, unit * batch.sequences, limit)
@@ -140,7 +149,11 @@ class FakeWorker:
         await mail.wait(end_ps, defer=leap.boundary)
         now_ps = self._clock.now_ps
         steps = leap.limit if now_ps == end_ps else leap.steps_until(now_ps)
+        closes = self._curbed
+        if closes:
+            steps, self._curbed = min(steps, leap.limit), False
         self._layer_times = None
+        self._running = False
         if batch.sequences:
             self._steps += steps
         return Ran(
@@ -150,7 +163,41 @@ class FakeWorker:
             growth_ps=leap.growth_ps,
             context_ps=steps * self._context_ps + leap.growth_ps * (steps * (steps - 1) // 2),
             unmeasured_steps=self._unmeasured(batch, steps),
+            closes=closes,
         )
+
+    def curb(self) -> bool:
+        """Let no step begin after the one under way; whether one is. Whoever waits for it must be woken."""
+        leap = self._leap
+        if not self._running or leap is None:
+            return False
+        leap.limit = min(leap.limit, max(1, leap.steps_until(self._clock.now_ps)))
+        self._curbed = True
+        return True
+
+    def delivered(self, request_id: int) -> int:
+        """The tokens of a request that decodes here, with those of steps that have ended by now; 0 of any other."""
+        sequence = self._sequences.get(request_id)
+        if sequence is None:
+            return 0
+        steps = self._steps - sequence.base_step
+        if self._running and self._batch is not None and self._batch.sequences:
+            steps += self.steps_done(self._clock.now_ps)
+        return sequence.delivered + steps
+
+    def cut(self) -> Ran:
+        """The worker is gone: what it had done of the batch under way. The step under way is lost."""
+        leap, batch = self._leap, self._batch
+        if not self._running or leap is None or batch is None:
+            return Ran(0, (), 0)
+        self._running = False
+        steps = self.steps_done(self._clock.now_ps)
+        self._steps += steps
+        for request_id, sequence in self._sequences.items():
+            self._say(request_id, sequence)
+        context_ps = steps * self._context_ps + leap.growth_ps * (steps * (steps - 1) // 2)
+        unmeasured = self._unmeasured(batch, steps) if steps else 0
+        return Ran(steps, (), leap.first_ps, leap.growth_ps, context_ps, unmeasured, True)
 
     def _change(self, batch: Batch) -> None:
         grown = batch.grown

@@ -107,6 +107,15 @@ class MachineNode:
     def load_report(self, at_ps: int) -> LoadReport:
         return self.core.load_report(at_ps, self._worker.steps_done(at_ps) if self._running else 0)
 
+    def halt(self) -> None:
+        """The machine crashes at this instant: steps that had ended are written, and nothing more from here."""
+        if not self._running or self._run is None:
+            return
+        run = self._run
+        run.add(self._worker.cut())
+        self._record(e.StepsCut(*self._run_entry(run)))
+        self._run = None
+
     async def run_engine(self) -> None:
         """The engine loop; ends only when cancelled."""
         clock, reports = self._clock, self._ports.reports
@@ -125,7 +134,7 @@ class MachineNode:
                 await self.inbox.signal.wait()
                 reports.changing(self._index)
                 continue
-            if batch.changed:
+            if batch.changed or self._run is None:
                 self._open_run(batch)
             self._worker.start(batch)
             self._running = True
@@ -136,7 +145,7 @@ class MachineNode:
             assert self._run is not None
             self._run.add(ran)
             commands = self.core.handle(StepResult(ran.steps, ran.stopped), clock.now())
-            if commands or batch.prefills:
+            if commands or batch.prefills or ran.closes:
                 self._close_run()
             self._carry_out(commands)
 
@@ -232,20 +241,22 @@ class MachineNode:
         run, self._run = self._run, None
         if run is None or not run.steps:
             return
-        self._record(
-            e.StepFinished(
-                self._clock.now(),
-                self._index,
-                run.started_ps,
-                run.steps,
-                run.sequences,
-                run.prompt_tokens,
-                run.first_step_ps,
-                run.growth_ps,
-                run.context_ps,
-                run.unmeasured_steps,
-                self._take_grown(),
-            )
+        self._record(e.StepFinished(*self._run_entry(run)))
+
+    def _run_entry(self, run: _OpenRun) -> tuple[int, int, int, int, int, int, int, int, int, int, int]:
+        """The fields of the entry that tells of these steps."""
+        return (
+            self._clock.now(),
+            self._index,
+            run.started_ps,
+            run.steps,
+            run.sequences,
+            run.prompt_tokens,
+            run.first_step_ps,
+            run.growth_ps,
+            run.context_ps,
+            run.unmeasured_steps,
+            self._take_grown(),
         )
 
     def _take_grown(self) -> int:

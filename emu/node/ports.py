@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from emu.control.batch import Batch
-from emu.control.commands import End, PostSignal, Put, Reject
+from emu.control.commands import End, Fail, PostSignal, Put, Reject
 from emu.control.messages import LoadReport, Message
 from emu.record.entries import Entry
 
@@ -46,6 +46,7 @@ class Ran(NamedTuple):
     `growth_ps` more than the one before; `stopped` are the requests whose last token came in the last step.
 
     `context_ps` of that time rests on the cost of context, and `unmeasured_steps` lie outside what was measured.
+    `closes`: steps that follow are not like these, even of the same batch.
     """
 
     steps: int
@@ -54,6 +55,7 @@ class Ran(NamedTuple):
     growth_ps: int = 0
     context_ps: int = 0
     unmeasured_steps: int = 0
+    closes: bool = False
 
 
 class Worker(Protocol):
@@ -70,6 +72,10 @@ class Worker(Protocol):
 
     def steps_done(self, now: int) -> int:
         """Steps of the latest batch that ended before `now`."""
+        ...
+
+    def cut(self) -> Ran:
+        """The machine has crashed: what it had done of the batch under way, in whole steps, maybe none."""
         ...
 
 
@@ -105,6 +111,14 @@ class Client(Protocol):
     def ended(self, machine: int, end: End) -> None: ...
 
     def rejected(self, reject: Reject) -> None: ...
+
+    def fence(self, request_id: int, attempt: int) -> int:
+        """Take nothing more of this attempt or an earlier one. The tokens that the client has; -1 if all is over."""
+        ...
+
+    def failed(self, fail: Fail) -> None:
+        """The router has given the request up."""
+        ...
 
 
 class Recorder(Protocol):

@@ -75,6 +75,39 @@ class SliceKind(enum.IntEnum):
     RECOMPUTE = 1
 
 
+class FaultCode(enum.IntEnum):
+    """What kind of fault struck; by `word` a scenario names it."""
+
+    CRASH = 0
+    RESTART = 1
+    DRAIN = 2
+    JOIN = 3
+    PAUSE = 4
+    HANG = 5
+    SLOW = 6
+    LATE_WRITE = 7
+    POST_FAIL = 8
+    LOSE_COMPLETION = 9
+    CORRUPT = 10
+    NIC_DOWN = 11
+    LINK_DOWN = 12
+    LINK_SLOW = 13
+    LOSE = 14
+    DUPLICATE = 15
+    DELAY = 16
+    REORDER = 17
+    STALE_REPORT = 18
+    ROUTER_CRASH = 19
+    ROUTER_FAILOVER = 20
+    CLOCK = 21
+    CANCEL = 22
+    POISON = 23
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
 class Arrived(NamedTuple):
     """A request reached the router."""
 
@@ -285,6 +318,62 @@ class RequestEnded(NamedTuple):
     alone_e2e_ps: int
 
 
+class FaultStruck(NamedTuple):
+    """Fault number `fault` of the plan struck, whoever caused it; `kind` is a FaultCode.
+
+    `machine` and `peer` are what it names (a message's or a transfer's sender and receiver), -1 the router or nothing;
+    `request` is the one that it hit by name, -1 if none; `live` how many open requests were assigned there.
+    """
+
+    at_ps: int
+    fault: int
+    kind: int
+    machine: int
+    peer: int
+    request: int
+    live: int
+
+
+class FaultHealed(NamedTuple):
+    """What fault number `fault` did is undone."""
+
+    at_ps: int
+    fault: int
+    kind: int
+    machine: int
+    peer: int
+
+
+class MachineCrashed(NamedTuple):
+    """This incarnation of a machine is gone, with all that was in its memory."""
+
+    at_ps: int
+    machine: int
+    incarnation: int
+
+
+class MachineStarted(NamedTuple):
+    """A new incarnation of a machine is ready, with an empty pool. The first ones are not told."""
+
+    at_ps: int
+    machine: int
+    incarnation: int
+
+
+class LandedNowhere(NamedTuple):
+    """Posted puts that will never land: what they were to write into is gone, or they failed; fields as in Landed."""
+
+    at_ps: int
+    source: int
+    target: int
+    request: int
+    attempt: int
+    loan: int
+    first_layer: int
+    last_layer: int
+    bytes: int
+
+
 class MachineClosed(NamedTuple):
     """What a machine still has at the end of the run; a quiescent one has all of its blocks and nothing else."""
 
@@ -413,6 +502,11 @@ Entry = (
     | Released
     | Preempted
     | RequestEnded
+    | FaultStruck
+    | FaultHealed
+    | MachineCrashed
+    | MachineStarted
+    | LandedNowhere
     | MachineClosed
     | BeliefClosed
     | RunEnded

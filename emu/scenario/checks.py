@@ -8,10 +8,11 @@ import os
 import re
 from typing import Any
 
+from emu.scenario.faults import check_faults
 from emu.scenario.origin import Origin, nearest, shown
 from emu.scenario.overrides import LIMIT_KEYS, SOURCES, unused_keys
 from emu.scenario.ranges import MOST_MACHINES, MOST_REQUESTS
-from emu.scenario.schema import Fault, Scenario, machine_names
+from emu.scenario.schema import Scenario
 
 POLICIES = ("splitwise", "token-jsq", "jsq", "round-robin", "random")
 
@@ -28,9 +29,7 @@ def check(scenario: Scenario, document: dict[str, Any], origin: Origin) -> None:
     _check_transfer(scenario, origin)
     _check_workload(scenario, document["workload"], origin)
     _check_slo(scenario, document["slo"], origin)
-    for index, fault in enumerate(scenario.faults):
-        _check_fault(fault, index, machine_names(scenario), origin)
-    _check_not_yet_available(scenario, origin)
+    check_faults(scenario, origin)
 
 
 def _check_pools(scenario: Scenario, origin: Origin) -> None:
@@ -107,37 +106,3 @@ def _check_slo(scenario: Scenario, given: dict[str, Any], origin: Origin) -> Non
     if scenario.slo.preset is not None and scenario.slo.limits():
         name = next(name for name in LIMIT_KEYS if name in given)
         raise origin.refusal(("slo", name), f"expected nothing beside slo.preset, got {shown(given[name])}")
-
-
-def _check_fault(fault: Fault, index: int, names: tuple[str, ...], origin: Origin) -> None:
-    key = ("faults", index)
-    on_link = fault.kind.startswith("link_")
-    if fault.machines is not None and not on_link:
-        raise origin.refusal((*key, "machines"), f'expected machine, since "{fault.kind}" strikes one machine')
-    if (fault.machine is None) == (fault.machines is None):
-        got = "neither" if fault.machine is None else "both"
-        wanted = "either machine or machines" if on_link else "machine"
-        raise origin.refusal(key, f"expected {wanted}, which says what the fault strikes; got {got}")
-    if fault.machines is not None and (len(fault.machines) != 2 or len(set(fault.machines)) != 2):
-        raise origin.refusal((*key, "machines"), "expected two machines, the ends of a link")
-    if fault.machine is not None and fault.machine not in names:
-        _refuse_name(fault.machine, (*key, "machine"), names, origin)
-    for place, name in enumerate(fault.machines or ()):
-        if name not in names:
-            _refuse_name(name, (*key, "machines", place), names, origin)
-    slows = fault.kind in ("slow", "link_slow")
-    if slows != (fault.factor is not None):
-        expected = "a number of times as long" if slows else f'nothing beside kind = "{fault.kind}"'
-        raise origin.refusal((*key, "factor"), f"expected {expected}, got {shown(fault.factor or 'nothing')}")
-
-
-def _refuse_name(name: str, key: tuple[str | int, ...], names: tuple[str, ...], origin: Origin) -> None:
-    expected = f"expected the name of a machine (the nearest is {nearest(name, names)}), got {shown(name)}"
-    raise origin.refusal(key, expected)
-
-
-def _check_not_yet_available(scenario: Scenario, origin: Origin) -> None:
-    for key in ("faults", "delays"):
-        if getattr(scenario, key):
-            expected = f"expected none: these {key} are well formed, but emulating {key} comes with a later version"
-            raise origin.refusal((key,), expected)

@@ -24,7 +24,20 @@ from emu.scenario.ranges import (
 
 Pool: TypeAlias = Literal["prefill", "decode", "mixed"]
 CostsKind: TypeAlias = Literal["calibrated", "splitwise-sim"]
-FaultKind: TypeAlias = Literal["crash", "pause", "slow", "link_down", "link_slow"]
+Plane: TypeAlias = Literal["control", "data", "both"]
+FaultKind: TypeAlias = Literal[
+    "crash",
+    "restart",
+    "pause",
+    "hang",
+    "slow",
+    "link_down",
+    "link_slow",
+    "lose",
+    "duplicate",
+    "delay",
+    "reorder",
+]
 
 
 @frozen(kw_only=True)
@@ -51,6 +64,12 @@ class Router:
     queue_limit_requests: int = field(default=0, validator=at_least(0))  # 0: no limit
     go_home: Literal["drained", "idle"] = "drained"
     repurpose_after_s: float = field(default=60.0, validator=period_seconds())
+    detect_after_s: float = field(default=0.5, validator=period_seconds())  # without a report: the machine is silent
+    max_attempts: int = field(default=4, validator=at_least(1))  # of one request, before it is failed
+    retry_backoff_s: float = field(default=0.1, validator=seconds())  # before the second attempt, then twice as long
+    poison_limit: int = field(default=2, validator=at_least(1))  # machines that one request may crash
+    resume: Literal["scratch", "delivered"] = "scratch"  # where an attempt that follows another begins
+    patrol_s: float = field(default=1.0, validator=period_seconds())  # looking for what was lost, where faults are
 
 
 @frozen(kw_only=True)
@@ -80,6 +99,7 @@ class Transfer:
     heartbeat_s: float = field(default=5.0, validator=period_seconds())
     signal_s: float | None = field(default=None, validator=seconds())  # None: the sending hardware's
     layer_sync_s: float | None = field(default=None, validator=seconds())  # None: the sending hardware's
+    max_flight_s: float = field(default=10.0, validator=positive_seconds())  # a posted put has ended by then
 
 
 @frozen(kw_only=True)
@@ -131,14 +151,29 @@ class CostsChoice:
 
 @frozen(kw_only=True)
 class Fault:
-    """One exact fault: what strikes which machine, or which link, and when."""
+    """One exact fault: what strikes whom, and when. Which keys a kind takes stands in `emu.scenario.faults`.
+
+    It strikes at `at_s`, or `after_s` after the `nth` entry `on` of the record (of `on_machine`, of `on_request`).
+    A fault of messages strikes the `nth` of them from then on, and `count` in a row.
+    """
 
     kind: FaultKind
-    at_s: float = field(validator=seconds())
+    at_s: float | None = field(default=None, validator=seconds())
+    on: str | None = field(default=None, validator=text())  # the name of an entry
+    on_machine: str | None = field(default=None, validator=text())
+    on_request: int | None = field(default=None, validator=at_least(0))
+    after_s: float | None = field(default=None, validator=seconds())
+    nth: int | None = field(default=None, validator=at_least(1))
+    count: int | None = field(default=None, validator=at_least(1))
     machine: str | None = field(default=None, validator=text())
-    machines: tuple[str, ...] | None = None  # the two ends of a link
+    machines: tuple[str, ...] | None = None  # the two ends of a link; a message's sender and receiver
+    message: str | None = field(default=None, validator=text())  # the name of a control message
     heal_after_s: float | None = field(default=None, validator=positive_seconds())  # None: never
-    factor: float | None = field(default=None, validator=ratio())  # slow, link_slow: times as long
+    startup_s: float | None = field(default=None, validator=positive_seconds())  # restart: until it is ready
+    factor: float | None = field(default=None, validator=ratio(1e-3, 1e6))  # slow, link_slow: times as long
+    plane: Plane | None = None  # link_down, link_slow; None: both
+    one_way: bool = False  # link_down, link_slow: only from the first machine to the second, or out of the one
+    by_s: float | None = field(default=None, validator=seconds())  # how much later
 
 
 @frozen(kw_only=True)

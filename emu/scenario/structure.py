@@ -85,6 +85,12 @@ def _number(value: object, _type: object) -> float:
     raise MisfitError("a number", value)
 
 
+def _boolean(value: object, _type: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise MisfitError("true or false", value)
+
+
 def _text(value: object, _type: object) -> str:
     if isinstance(value, str):
         return value
@@ -150,6 +156,7 @@ def _converter() -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
     converter.register_structure_hook(int, _integer)
     converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(bool, _boolean)
     converter.register_structure_hook(str, _text)
     converter.register_structure_hook(Path, _path)
     converter.register_structure_hook_func(_is_literal, _literal)

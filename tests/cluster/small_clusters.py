@@ -68,7 +68,7 @@ class Written:
         return [entry for entry in self.entries if type(entry) is kind]
 
 
-class _Keep:
+class Keep:
     """A fold that keeps every entry."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class _Keep:
 
 def written(scenario: Scenario, rows: Sequence[Row]) -> Written:
     """Run it to its end."""
-    keep = _Keep()
+    keep = Keep()
     run = build(Cluster.of(scenario), workload_of(rows), (keep,))
     run.go()
     return Written(run, run.log.digest(), tuple(keep.entries))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from emu.control.commands import PostSignal, Put
 from emu.control.messages import Message, Signal
 from emu.fake.clock import PS_PER_S, HeapClock
-from emu.fake.link import FakeLink, LinkRules, _Flow
+from emu.fake.link import FakeLink, Flow, LinkRules
 from emu.fake.model import KvMemory
 from emu.fake.worker import FakeWorker, LayerTimes
 from emu.record.entries import Entry, Landed
@@ -149,7 +149,7 @@ def test_progress_is_that_of_sending_layer_after_layer(
 ) -> None:
     """Against a model that sends each layer in turn, never before it is computed, under rates that change."""
     times = LayerTimes(0, duration * layers, layers)
-    flow = _Flow(0, cast(Put, None), layers * layer_size, times, 0, rate=changes[0][1])
+    flow = Flow(0, cast(Put, None), layers * layer_size, times, 0, KvMemory(), KvMemory(), rate=changes[0][1])
     schedule, now = [(0, changes[0][1])], 0
     for wait, rate in changes[1:]:
         now += wait

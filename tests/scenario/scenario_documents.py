@@ -95,6 +95,40 @@ WORKLOADS = (
 )
 
 
+# of mixed-0, which any document below may have
+FAULTS: st.SearchStrategy[list[Document]] = st.lists(
+    st.sampled_from(
+        [
+            {"kind": "crash", "at_s": 1.0},
+            {"kind": "restart", "on": "Landed", "nth": 3, "after_s": 0.5, "startup_s": 2.0},
+            {"kind": "pause", "at_s": 0, "heal_after_s": 1},
+            {"kind": "hang", "on": "Committed", "on_request": 2, "on_machine": "MACHINE"},
+            {"kind": "slow", "at_s": 3.0, "factor": 2.5, "heal_after_s": 4.0},
+            {"kind": "link_down", "at_s": 1, "plane": "data", "one_way": True},
+            {"kind": "link_slow", "at_s": 1, "machines": ["MACHINE", "router"], "plane": "control", "factor": 3},
+            {"kind": "lose", "message": "Grant", "nth": 2, "count": 2},
+            {"kind": "delay", "message": "Acknowledge", "by_s": 0.1, "machines": ["MACHINE", "router"]},
+            {"kind": "duplicate", "message": "Signal", "at_s": 2.0},
+            {"kind": "reorder", "message": "Assign"},
+        ]
+    ),
+    max_size=3,
+)
+
+
+def faults_on(machine: str, faults: list[Document]) -> list[Document]:
+    """These faults, of a cluster that has that machine."""
+    placed = []
+    for fault in faults:
+        fault = {key: machine if value == "MACHINE" else value for key, value in fault.items()}
+        if "machines" in fault:
+            fault["machines"] = [machine, "router"]
+        elif "message" not in fault:
+            fault["machine"] = machine
+        placed.append(fault)
+    return placed
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
     """A document that loads from a folder with a trace.csv: any cluster that can serve, any keys left to defaults."""
@@ -106,6 +140,8 @@ def documents(draw: st.DrawFn) -> Document:
     document: Document = {"name": draw(NAMES), "model": "llama2-70b", "machines": groups, "workload": draw(WORKLOADS)}
     top: dict[str, st.SearchStrategy[Any]] = {"seed": st.integers(0, 2**63 - 1), "interleaving": st.integers(0, 9)}
     document |= draw(st.fixed_dictionaries({}, optional={**top, "slo": SLO, "parity": st.just("splitwise-sim")}))
+    if draw(st.booleans()):
+        document["faults"] = faults_on(f"{pools[-1]}-0", draw(FAULTS))
     for table, keys in TABLES.items():
         if draw(st.booleans()):
             document[table] = draw(st.fixed_dictionaries({}, optional=keys))

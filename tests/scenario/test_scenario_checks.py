@@ -23,6 +23,7 @@ SMALL: Document = {
 MIXED: Document = {**SMALL, "machines": [{"pool": "mixed", "hardware": "dgx-h100"}]}
 CRASH = {"kind": "crash", "at_s": 1.0, "machine": "decode-1"}
 CUT = {"kind": "link_down", "at_s": 1.0, "machines": ["prefill-0", "decode-1"]}
+ON = {"kind": "crash", "machine": "decode-1", "on": "Landed", "nth": 3}
 
 
 @pytest.mark.parametrize(
@@ -64,19 +65,29 @@ CUT = {"kind": "link_down", "at_s": 1.0, "machines": ["prefill-0", "decode-1"]}
         ({"workload": {**SMALL["workload"], "max_tokens": "all"}}, "workload.max_tokens", '"exact"'),
         ({"slo": {"preset": "splitwise", "ttft_p99_s": 1.0}}, "slo.ttft_p99_s", "beside slo.preset"),
         ({"parity": "vidur"}, "parity", '"splitwise-sim"'),
-        ({"faults": [CRASH]}, "faults", "later version"),
-        ({"faults": [CRASH, CUT]}, "faults", "later version"),
         ({"faults": [{**CRASH, "machine": "decode-2"}]}, "faults[0].machine", "the nearest is decode-"),
         ({"faults": [{**CUT, "machines": ["prefil-0", "decode-1"]}]}, "faults[0].machines[0]", "prefill-0"),
         ({"faults": [{**CUT, "machines": ["decode-1", "decode-1"]}]}, "faults[0].machines", "two machines"),
         ({"faults": [{**CUT, "machines": ["decode-1"]}]}, "faults[0].machines", "two machines"),
+        ({"faults": [{**CUT, "machines": ["router", "decode-1"]}]}, "faults[0].plane", "no KV cache"),
         ({"faults": [{**CUT, "machine": "decode-1"}]}, "faults[0]", "got both"),
-        ({"faults": [{"kind": "crash", "at_s": 1.0}]}, "faults[0]", "got neither"),
+        ({"faults": [{"kind": "crash", "at_s": 1.0}]}, "faults[0].machine", "got nothing"),
+        ({"faults": [{"kind": "link_down", "at_s": 1.0}]}, "faults[0]", "got neither"),
         ({"faults": [{**CUT, "kind": "pause"}]}, "faults[0].machines", "strikes one machine"),
         ({"faults": [{**CRASH, "kind": "slow"}]}, "faults[0].factor", "times as long"),
         ({"faults": [{**CRASH, "factor": 2.0}]}, "faults[0].factor", "nothing beside"),
-        ({"faults": [{"kind": "crash", "machine": "decode-1"}]}, "faults[0].at_s", "no default"),
-        ({"delays": [{"nth": 1, "kind": "Grant", "by_s": 0.1}]}, "delays", "later version"),
+        ({"faults": [{**CRASH, "one_way": True}]}, "faults[0].one_way", "nothing beside"),
+        ({"faults": [{**CRASH, "one_way": 1}]}, "faults[0].one_way", "true or false"),
+        ({"faults": [{"kind": "crash", "machine": "decode-1"}]}, "faults[0].at_s", "a time, or on"),
+        ({"faults": [{**CRASH, "on": "Landed"}]}, "faults[0].on", "beside at_s"),
+        ({"faults": [{**CRASH, "nth": 2}]}, "faults[0].nth", "unless on names"),
+        ({"faults": [{**ON, "on": "PrefillStarted"}]}, "faults[0].on", "an entry (the nearest is "),
+        ({"faults": [{**ON, "on_machine": "decode-7"}]}, "faults[0].on_machine", "the nearest is decode-"),
+        ({"faults": [{"kind": "lose"}]}, "faults[0].message", "a control message"),
+        ({"faults": [{"kind": "lose", "message": "Grants"}]}, "faults[0].message", "the nearest is Grant"),
+        ({"faults": [{"kind": "delay", "message": "Grant"}]}, "faults[0].by_s", "how many seconds"),
+        ({"faults": [{"kind": "lose", "message": "Grant", "on": "Landed"}]}, "faults[0].on", "counts those"),
+        ({"delays": [{"nth": 1, "kind": "Gran", "by_s": 0.1}]}, "delays[0].kind", "the nearest is Grant"),
         ({"delays": [{"nth": 0, "kind": "Grant", "by_s": 0.1}]}, "delays[0].nth", "from 1"),
     ],
 )

@@ -1,0 +1,158 @@
+"""FaultyLink: a data plane on which machines die, and ways are cut or slow.
+
+It takes the place of FakeLink in a run that faults may strike. A posted put cannot be recalled: it lands whatever
+becomes of its poster, unless the memory that it was to write into is gone, or it has stood still and `max_flight_ps`
+have passed since. Then it lands nowhere, its connection is broken, and whatever is posted on that fails too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+
+from emu.control.commands import PostSignal, Put
+from emu.control.messages import Message
+from emu.fake.clock import PS_PER_S
+from emu.fake.link import Connection, FakeLink, Flow, Key
+from emu.fake.model import KvMemory
+from emu.fake.plan import SCALE
+from emu.fake.ways import Ways
+from emu.record.entries import LandedNowhere
+
+Carry = Callable[[int, int, int, Message, Callable[[], object], int], None]
+
+
+@define(eq=False, kw_only=True)
+class FaultyLink(FakeLink):
+    """`carry` brings a signal over, as the faults on it say."""
+
+    max_flight_ps: int
+    carry: Carry
+    ways: Ways = field(init=False, factory=Ways)
+    _broken: set[tuple[int, Key]] = field(init=False, factory=set)
+    _peers: dict[tuple[int, Key], KvMemory] = field(init=False, factory=dict)  # whom a connection was made with
+    _doomed: set[Flow] = field(init=False, factory=set)  # have stood still
+    _waiting: list[tuple[int, PostSignal]] = field(init=False, factory=list)  # signals behind a cut
+
+    def put(self, source: int, put: Put) -> int:
+        key = (put.request_id, put.attempt)
+        memory = self._peers.setdefault((source, key), self.workers[put.target].memory)
+        moved = super().put(source, put)
+        flow = next(reversed(self._out[source]))
+        flow.memory = memory
+        if (source, key) in self._broken:
+            self.clock.call_at(self.clock.now_ps, self._salt, lambda: self._fail(flow))
+        elif not flow.rate:
+            self._doom(flow)
+        return moved
+
+    def signal(self, source: int, signal: PostSignal) -> None:
+        key = (signal.signal.request_id, signal.signal.attempt)
+        if (source, key) in self._broken:
+            return
+        self._peers.setdefault((source, key), self.workers[signal.target].memory)
+        super().signal(source, signal)
+
+    def fell(self, machine: int) -> None:
+        """A machine has crashed: what its worker had not computed yet will never be sent."""
+        now = self.clock.now_ps
+        for flow in tuple(self._out[machine]):
+            times = flow.layer_times
+            if times is None:
+                continue
+            flow.advance(now)
+            first, last = flow.put.layers
+            done = flow.computed(now)
+            if done <= first:
+                self._fail(flow)
+                continue
+            if done <= last:
+                lost = flow.total * (last + 1 - done) // (last + 1 - first)
+                self._nowhere(flow, done, last, lost // PS_PER_S)
+                flow.put = flow.put._replace(layers=(first, done - 1))
+                flow.total -= lost // PS_PER_S * PS_PER_S
+                flow.sent = min(flow.sent, flow.total)
+            flow.layer_times = None
+            self._go_on(flow, flow.rate)
+
+    def changed(self) -> None:
+        """Ways were cut, slowed or healed."""
+        for flows in self._out:
+            for flow in flows:
+                rate = self._rate(flow)
+                if rate != flow.rate:
+                    self._go_on(flow, rate)
+        waiting, self._waiting = self._waiting, []
+        for source, posted in waiting:
+            self._arrived(source, posted)
+
+    def _rate(self, flow: Flow) -> int:
+        factor = self.ways.factor(flow.source, flow.put.target)
+        if not factor:
+            return 0
+        rate = super()._rate(flow)
+        return rate if factor == SCALE else max(1, rate * SCALE // factor)
+
+    def _go_on(self, flow: Flow, rate: int) -> None:
+        super()._go_on(flow, rate)
+        if not rate and flow not in self._doomed:
+            self._doom(flow)
+
+    def _doom(self, flow: Flow) -> None:
+        """It stands still, and will have ended in time whatever becomes of it."""
+        self._doomed.add(flow)
+        at_ps = self.clock.now_ps + self.max_flight_ps
+        self.clock.call_at(at_ps, self._salt, lambda: self._fail(flow))
+
+    def _land(self, flow: Flow) -> None:
+        if flow.memory is self.workers[flow.put.target].memory and not self._is_broken(flow):
+            self._doomed.discard(flow)
+            super()._land(flow)
+        else:
+            self._fail(flow)
+
+    def _is_broken(self, flow: Flow) -> bool:
+        return (flow.source, (flow.put.request_id, flow.put.attempt)) in self._broken
+
+    def _fail(self, flow: Flow) -> None:
+        """This put lands nowhere, and its poster gets an error completion."""
+        put, source = flow.put, flow.source
+        if flow not in self._out[source]:
+            return  # it has landed meanwhile
+        key = (put.request_id, put.attempt)
+        self._doomed.discard(flow)
+        if flow.end is not None:
+            self.clock.cancel(flow.end)
+        del self._out[source][flow]
+        del self._in[put.target][flow]
+        self._nowhere(flow, *put.layers, flow.total // PS_PER_S)
+        self._share(source, put.target)
+        self._broken.add((source, key))
+        connection = self._connections[source, key]
+        connection.flows -= 1
+        connection.signal = None
+        self._settle(source, key, connection)
+        if not connection.flows:
+            self._connections.pop((source, key), None)
+
+    def _nowhere(self, flow: Flow, first: int, last: int, moved: int) -> None:
+        put, now = flow.put, self.clock.now_ps
+        key = (put.request_id, put.attempt)
+        self.recorder.write(LandedNowhere(now, flow.source, put.target, *key, put.target_loan, first, last, moved))
+
+    def _settle(self, source: int, key: Key, connection: Connection) -> None:
+        if (source, key) in self._broken:
+            connection.signal = None
+        super()._settle(source, key, connection)
+
+    def _arrived(self, source: int, posted: PostSignal) -> None:
+        """A signal comes to the memory that its data went to, or nowhere."""
+        signal = posted.signal
+        key = (signal.request_id, signal.attempt)
+        if not self.ways.factor(source, posted.target):
+            self._waiting.append((source, posted))
+        elif self._peers[source, key] is self.workers[posted.target].memory:
+            self.carry(self._salt, source, posted.target, signal, lambda: self.deliver(posted.target, signal), 0)
+        else:
+            self._broken.add((source, key))

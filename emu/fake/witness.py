@@ -1,0 +1,73 @@
+"""Witness: a fold that lets faults hang on what happens. It counts entries, and knows which requests are open where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import define, field
+
+from emu.fake.plan import ANY, Trigger
+from emu.record.entries import KINDS, Arrived, Assigned, RequestEnded
+
+_ENDS = ("machine", "source", "target", "prefill_machine", "decode_machine")
+
+
+@define(eq=False)
+class _Wait:
+    """Until `left` more entries like that."""
+
+    trigger: Trigger
+    left: int
+    fire: Callable[[], None]
+
+
+@define(eq=False)
+class Witness:
+    """Composed only into a run that faults may strike."""
+
+    _waits: dict[str, list[_Wait]] = field(init=False, factory=dict)
+    _places: dict[int, tuple[int, ...]] = field(init=False, factory=dict)  # open requests and their machines
+
+    @property
+    def handlers(self) -> Mapping[type, Callable[[Any], None]]:
+        return dict.fromkeys(KINDS, self._see)
+
+    def wait(self, trigger: Trigger, fire: Callable[[], None]) -> None:
+        """`fire` when the trigger's entry is written; its delay is the caller's."""
+        self._waits.setdefault(trigger.entry, []).append(_Wait(trigger, trigger.nth, fire))
+
+    def live(self, machine: int) -> int:
+        """How many open requests are assigned to this machine, for either phase; of ANY, how many there are."""
+        if machine == ANY:
+            return len(self._places)
+        return sum(machine in places for places in self._places.values())
+
+    def is_open(self, request: int) -> bool:
+        return request in self._places
+
+    def _see(self, entry: Any) -> None:
+        kind = type(entry)
+        if kind is Arrived:
+            self._places[entry.request] = ()
+        elif kind is Assigned:
+            self._places[entry.request] = (entry.prefill_machine, entry.decode_machine)
+        elif kind is RequestEnded:
+            self._places.pop(entry.request, None)
+        waits = self._waits.get(kind.__name__)
+        if not waits:
+            return
+        for wait in tuple(waits):
+            if _fits(wait.trigger, entry):
+                wait.left -= 1
+                if not wait.left:
+                    waits.remove(wait)
+                    wait.fire()
+
+
+def _fits(trigger: Trigger, entry: Any) -> bool:
+    if trigger.request != ANY:
+        pieces = (piece.request for piece in getattr(entry, "prefills", ()))
+        if trigger.request not in (getattr(entry, "request", ANY), *pieces, *getattr(entry, "joined", ())):
+            return False
+    return trigger.machine == ANY or any(getattr(entry, end, ANY) == trigger.machine for end in _ENDS)

@@ -1,0 +1,309 @@
+"""Strikes: what a fault plan does to a running cluster, fault by fault.
+
+It is composed only into a run that faults may strike: a plan's, or those that an operator causes while it runs. Here
+processes die, start again, stop and go on; wires, links and reports are told what is cut. Nothing is decided by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from emu.control.messages import Message
+from emu.fake.clock import PS_PER_S, HeapClock, TasksMadeRunnable
+from emu.fake.faulty_link import FaultyLink
+from emu.fake.faulty_reports import FaultyReports
+from emu.fake.faulty_wire import FaultyWire
+from emu.fake.plan import ANY, MESSAGE_FAULTS, ROUTER, SCALE, Strike, Trigger
+from emu.fake.process import Process
+from emu.fake.ways import ways_of
+from emu.fake.witness import Witness
+from emu.fake.worker import FakeWorker
+from emu.node.machine_node import MachineNode
+from emu.record.entries import FaultCode, FaultHealed, FaultStruck, MachineCrashed, MachineStarted
+from emu.record.log import Log
+from emu.scenario.schema import Delay, Fault, Scenario, machine_names
+
+_STARTUP_S = 10.0  # of a machine that starts again, unless the fault says
+
+
+@define(eq=False)
+class Place:
+    """What stands where a machine is: one process after another."""
+
+    process: Process
+    up: bool = True
+    incarnation: int = 0
+    pauses: int = 0
+    slowed: list[int] = field(factory=list)  # factors, in thousandths
+    scopes: list[trio.CancelScope] = field(factory=list)
+
+
+@define(eq=False)
+class Strikes:
+    """`revive(machine, incarnation)` puts a new process, worker and node in a machine's place."""
+
+    clock: HeapClock
+    log: Log
+    witness: Witness
+    wire: FaultyWire
+    link: FaultyLink
+    reports: FaultyReports
+    workers: Sequence[FakeWorker]
+    nodes: Sequence[MachineNode]
+    places: list[Place]
+    revive: Callable[[int, int], None]
+    _nursery: trio.Nursery | None = field(init=False, default=None)
+    _numbers: int = field(init=False, default=0)
+    _kinds: dict[FaultCode, Callable[[Strike], None]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._kinds = {
+            FaultCode.CRASH: self._crash,
+            FaultCode.RESTART: self._crash,
+            FaultCode.PAUSE: self._pause,
+            FaultCode.HANG: self._hang,
+            FaultCode.SLOW: self._slow,
+            FaultCode.LINK_DOWN: self._link,
+            FaultCode.LINK_SLOW: self._link,
+        }
+
+        self.wire.struck = self._hit
+
+    def plan_all(self, scenario: Scenario) -> None:
+        """All faults and delays of a scenario, in the order of the file."""
+        names = {name: index for index, name in enumerate(machine_names(scenario))}
+        for fault in scenario.faults:
+            self.plan(strike_of(fault, names))
+        for delay in scenario.delays:
+            self.plan(strike_of_delay(delay))
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Run the loops of all machines."""
+        self._nursery = nursery
+        for machine in range(len(self.nodes)):
+            self._launch(machine)
+
+    def is_up(self, machine: int) -> bool:
+        return self.places[machine].up
+
+    def plan(self, strike: Strike) -> None:
+        """Let this fault strike at its time. Its number in the record is the count of those planned before."""
+        strike = strike._replace(number=self._numbers)
+        self._numbers += 1
+        trigger = strike.trigger
+        if trigger is not None:
+            self.witness.wait(trigger, lambda: self._at(self.clock.now_ps + trigger.after_ps, strike))
+        else:
+            self._at(strike.at_ps, strike)
+
+    def _hit(self, strike: Strike, sender: int, receiver: int, message: Message) -> None:
+        """A fault of messages has struck this one."""
+        named: Any = message
+        request = named.request.request_id if hasattr(message, "request") else getattr(message, "request_id", -1)
+        self._tell(strike, sender, receiver, request, int(self.witness.is_open(request)))
+
+    def _at(self, at_ps: int, strike: Strike) -> None:
+        if strike.kind in MESSAGE_FAULTS:
+            self.clock.call_first(at_ps, lambda: self.wire.watch(strike))
+        else:
+            self.clock.call_first(at_ps, lambda: self._kinds[strike.kind](strike))
+
+    def _tell(self, strike: Strike, machine: int, peer: int, request: int = -1, live: int = 0) -> None:
+        entry = FaultStruck(
+            self.clock.now_ps, strike.number, int(strike.kind), max(machine, -1), max(peer, -1), request, live
+        )
+        self.log.write(entry)
+
+    def _struck(self, strike: Strike) -> None:
+        machine, peer = strike.machine, strike.peer
+        live = max(self.witness.live(end) for end in (machine, peer if peer >= 0 else machine))
+        self._tell(strike, machine, peer, live=live)
+
+    def _heal(self, strike: Strike, undo: Callable[[], None]) -> None:
+        """After its time, if it has one, what this fault did is undone."""
+        if strike.heal_after_ps is None:
+            return
+
+        def heal() -> None:
+            now, machine, peer = self.clock.now_ps, max(strike.machine, -1), max(strike.peer, -1)
+            self.log.write(FaultHealed(now, strike.number, int(strike.kind), machine, peer))
+            undo()
+
+        self.clock.call_first(self.clock.now_ps + strike.heal_after_ps, heal)
+
+    def _launch(self, machine: int) -> None:
+        node, place = self.nodes[machine], self.places[machine]
+        assert self._nursery is not None
+        for part, loop in (("engine", node.run_engine), ("transfers", node.run_transfers)):
+            scope = trio.CancelScope()
+            place.scopes.append(scope)
+            self._nursery.start_soon(_within, scope, loop, name=f"{node.name}/{part}")
+
+    def _hear(self, machine: int) -> None:
+        """Tell the channel of reports whether this machine is heard."""
+        place = self.places[machine]
+        heard = place.up and not place.pauses and self.wire.ways.factor(machine, ROUTER) > 0
+        self.reports.hear(machine, heard, place.incarnation)
+
+    def _crash(self, strike: Strike) -> None:
+        machine = strike.machine
+        place, now = self.places[machine], self.clock.now_ps
+        self._struck(strike)
+        if not place.up:
+            return  # what is gone cannot crash
+        self.nodes[machine].halt()
+        self.log.write(MachineCrashed(now, machine, place.incarnation))
+        place.up = False
+        self._hear(machine)
+        self.link.fell(machine)
+        scopes, place.scopes = place.scopes, []
+        self.revive(machine, place.incarnation + 1)
+        self._heal(strike, lambda: self._start_again(machine))
+        for scope in scopes:
+            scope.cancel()
+        raise TasksMadeRunnable
+
+    def _start_again(self, machine: int) -> None:
+        place = self.places[machine]
+        place.up, place.pauses = True, 0
+        place.slowed.clear()
+        place.incarnation += 1
+        self.log.write(MachineStarted(self.clock.now_ps, machine, place.incarnation))
+        self._hear(machine)
+        self._launch(machine)
+        raise TasksMadeRunnable
+
+    def _pause(self, strike: Strike) -> None:
+        machine = strike.machine
+        place = self.places[machine]
+        self._struck(strike)
+        if not place.up:
+            return
+        incarnation = place.incarnation
+        place.pauses += 1
+        self._stop(machine, place.process.engine.close, place.process.transfers.close)
+        self._hear(machine)
+
+        def go_on() -> None:
+            if place.up and place.incarnation == incarnation:
+                place.pauses -= 1
+                place.process.engine.open()
+                place.process.transfers.open()
+                self._hear(machine)
+
+        self._heal(strike, go_on)
+
+    def _hang(self, strike: Strike) -> None:
+        machine = strike.machine
+        place = self.places[machine]
+        self._struck(strike)
+        if not place.up:
+            return
+        incarnation = place.incarnation
+        self._stop(machine, place.process.engine.close)
+
+        def go_on() -> None:
+            if place.up and place.incarnation == incarnation:
+                place.process.engine.open()
+
+        self._heal(strike, go_on)
+
+    def _stop(self, machine: int, *gates: Callable[[], None]) -> None:
+        """The step under way is the last that ends; then these gates are shut."""
+        if self.workers[machine].curb():
+            self.nodes[machine].inbox.signal.set()
+        for shut in gates:
+            shut()
+
+    def _slow(self, strike: Strike) -> None:
+        machine, place = strike.machine, self.places[strike.machine]
+        self._struck(strike)
+        if not place.up:
+            return
+        incarnation = place.incarnation
+        place.slowed.append(strike.factor)
+        self._set_pace(machine)
+
+        def as_before() -> None:
+            if place.up and place.incarnation == incarnation:
+                place.slowed.remove(strike.factor)
+                self._set_pace(machine)
+
+        self._heal(strike, as_before)
+
+    def _set_pace(self, machine: int) -> None:
+        """From the next step on, steps take what all faults on this machine make of them."""
+        factor = SCALE
+        for slowed in self.places[machine].slowed:
+            factor = max(1, factor * slowed // SCALE)
+        self.workers[machine].factor = factor
+        self._stop(machine)
+
+    def _link(self, strike: Strike) -> None:
+        ways = ways_of(strike.machine, strike.peer, strike.one_way)
+        factor = 0 if strike.kind is FaultCode.LINK_DOWN else strike.factor
+        self._struck(strike)
+        planes = [plane.ways for plane, hit in ((self.wire, strike.control), (self.link, strike.data)) if hit]
+
+        def change(act: str) -> None:
+            for plane in planes:
+                getattr(plane, act)(ways, factor)
+            self.link.changed()
+            for machine in {end for way in ways for end in way if end >= 0}:
+                if self.places[machine].up:
+                    self._hear(machine)
+
+        change("strike")
+        self._heal(strike, lambda: change("heal"))
+
+
+async def _within(scope: trio.CancelScope, loop: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await loop()
+
+
+def strike_of(fault: Fault, names: dict[str, int]) -> Strike:
+    """A scenario's fault as the world has it. Names were checked when the scenario was read."""
+
+    def place(name: str | None) -> int:
+        return ANY if name is None else names.get(name, ROUTER)
+
+    first, second = fault.machines if fault.machines is not None else (fault.machine, None)
+    heal_s = fault.heal_after_s
+    if fault.kind == "restart":
+        heal_s = _STARTUP_S if fault.startup_s is None else fault.startup_s
+    trigger = None
+    if fault.on is not None:
+        request = ANY if fault.on_request is None else fault.on_request
+        after_ps = _ps(fault.after_s)
+        trigger = Trigger(fault.on, fault.nth or 1, place(fault.on_machine), request, after_ps)
+    return Strike(
+        number=0,
+        kind=FaultCode[fault.kind.upper()],
+        at_ps=_ps(fault.at_s),
+        trigger=trigger,
+        machine=place(first),
+        peer=place(second),
+        heal_after_ps=None if heal_s is None else _ps(heal_s),
+        factor=SCALE if fault.factor is None else max(1, round(fault.factor * SCALE)),
+        control=fault.plane != "data",
+        data=fault.plane != "control",
+        one_way=fault.one_way,
+        message=fault.message or "",
+        nth=fault.nth or 1,
+        times=fault.count or 1,
+        by_ps=_ps(fault.by_s),
+    )
+
+
+def strike_of_delay(delay: Delay) -> Strike:
+    """An exact deviation of one message."""
+    return Strike(0, FaultCode.DELAY, message=delay.kind, nth=delay.nth, by_ps=_ps(delay.by_s))
+
+
+def _ps(seconds: float | None) -> int:
+    return round((seconds or 0.0) * PS_PER_S)
