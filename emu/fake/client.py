@@ -55,7 +55,7 @@ class FakeClient:
 
     def ended(self, machine: int, end: End) -> None:
         request_id, tokens = end.request.request_id, end.delivered
-        if self._over[request_id] or (self._fenced and end.attempt <= self._fenced.get(request_id, -1)):
+        if self._fenced and end.attempt <= self._fenced.get(request_id, -1):
             self._stale(machine, end)
             return
         self._over[request_id] = 1
