@@ -42,9 +42,15 @@ class Outcome:
 
 
 def execute(
-    scenario: Scenario, out: Path | None = None, watch: Watch | None = None, whole: Workload | None = None
+    scenario: Scenario,
+    out: Path | None = None,
+    watch: Watch | None = None,
+    whole: Workload | None = None,
+    cluster: Cluster | None = None,
 ) -> Outcome:
-    """Run a scenario to its end, in virtual time; `out` names the folder to keep it in, `whole` is its trace if read.
+    """Run a scenario to its end, in virtual time; `out` names the folder to keep it in.
+
+    `whole` is its trace, if that has been read; `cluster` is its own, where somebody has exchanged parts of it.
 
     Refusal: the workload or a profile cannot be used, or `out` cannot be written; then nothing has been. What a bug
     raises comes out as it was raised.
@@ -52,7 +58,7 @@ def execute(
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
     if out is not None:
         Folder.check(out)
-    cluster, workload = Cluster.of(scenario), load_workload(scenario, whole)
+    cluster, workload = cluster or Cluster.of(scenario), load_workload(scenario, whole)
     started = cluster.started(workload)
     checker, usage, power = Checker(started, law_rules(cluster)), Usage(started), Power(started)
     with nullcontext() if out is None else Folder(out) as folder:

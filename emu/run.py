@@ -49,7 +49,6 @@ from emu.workload.synthetic import synthetic
 from emu.workload.table import Workload
 from emu.workload.traces import part_of_trace, read_whole_trace
 
-BLOCK_TOKENS = 16
 LAYER_WISE_NEVER = 1 << 62
 
 
@@ -88,7 +87,9 @@ class Cluster:
             profile, power = load_hardware(group.hardware), load_power(group.hardware)
             draw = None if power is None else power.machine(model.name, group.tensor_parallel)
             costs = load_costs(model, profile, group.tensor_parallel, kind)
-            blocks = group.kv_blocks or kv_blocks(model, profile, group.tensor_parallel, BLOCK_TOKENS)
+            blocks = group.kv_blocks or kv_blocks(
+                model, profile, group.tensor_parallel, scenario.scheduler.block_tokens
+            )
             machines += [Hardware(next(names), group, profile, draw, costs, blocks) for _ in range(group.count)]
         yardstick = load_hardware("dgx-a100")
         router, own = scenario.router, scenario.policies_from
@@ -113,7 +114,8 @@ class Cluster:
             for machine in self.machines
         )
         identified = all(machine.costs.identified for machine in self.machines)
-        return RunStarted(self.scenario.name, self.scenario.model, BLOCK_TOKENS, facts, len(workload), identified)
+        block_tokens = self.scenario.scheduler.block_tokens
+        return RunStarted(self.scenario.name, self.scenario.model, block_tokens, facts, len(workload), identified)
 
 
 def load_workload(scenario: Scenario, whole: Workload | None = None) -> Workload:
@@ -375,7 +377,8 @@ def to_ps(seconds: float) -> int:
 def _worker(clock: HeapClock, cluster: Cluster, machine: Hardware, model: FakeModel) -> FakeWorker:
     sync_s = cluster.scenario.transfer.layer_sync_s
     sync_ps = to_ps(machine.profile.layer_sync_s if sync_s is None else sync_s)
-    return FakeWorker(clock, machine.costs, model, KvMemory(), cluster.model.layers, sync_ps, BLOCK_TOKENS)
+    block_tokens = cluster.scenario.scheduler.block_tokens
+    return FakeWorker(clock, machine.costs, model, KvMemory(), cluster.model.layers, sync_ps, block_tokens)
 
 
 def _machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: int, seated: Seated) -> MachineRules:
@@ -401,7 +404,7 @@ def _machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation:
         cluster.model.layers,
         to_ps(transfer.lease_s),
         rules,
-        BLOCK_TOKENS,
+        limits.block_tokens,
         to_ps(transfer.max_flight_s),
         incarnation,
     )
@@ -414,7 +417,7 @@ def _router_rules(scenario: Scenario, seated: Seated) -> RouterRules:
         queue_limit_requests=router.queue_limit_requests,
         go_home_idle=router.go_home == "idle",
         repurpose_after_ps=to_ps(router.repurpose_after_s),
-        block_tokens=BLOCK_TOKENS,
+        block_tokens=scenario.scheduler.block_tokens,
         reserve_max_tokens=scenario.scheduler.reserve == "max_tokens",
     )
 

@@ -12,8 +12,6 @@ from emu.scenario.origin import Key, Origin
 from emu.scenario.ranges import MOST_BLOCKS, RangeError
 from emu.scenario.schema import MachineGroup, Scenario
 
-BLOCK_TOKENS = 16
-
 
 def settle(scenario: Scenario, origin: Origin) -> Scenario:
     """The scenario with every default that a profile decides; Refusal where a profile says that it cannot run."""
@@ -47,8 +45,8 @@ def _settle_group(scenario: Scenario, index: int, model: ModelProfile, origin: O
         raise origin.refusal((*key, "tensor_parallel"), expected)
     blocks = group.kv_blocks
     if blocks is None and scenario.parity == "splitwise-sim":
-        blocks = _splitwise_sim_blocks(model, hardware)
-    fitting = kv_blocks(model, hardware, tensor_parallel) if blocks is None else blocks
+        blocks = _splitwise_sim_blocks(model, hardware, scenario.scheduler.block_tokens)
+    fitting = kv_blocks(model, hardware, tensor_parallel, scenario.scheduler.block_tokens) if blocks is None else blocks
     if fitting > MOST_BLOCKS:
         raise origin.refusal(key, f"expected at most {MOST_BLOCKS} KV blocks a machine, got {fitting}")
     if fitting < 1:
@@ -80,9 +78,9 @@ def _check_costs(
     raise origin.refusal(key, expected)
 
 
-def _splitwise_sim_blocks(model: ModelProfile, hardware: HardwareProfile) -> int:
+def _splitwise_sim_blocks(model: ModelProfile, hardware: HardwareProfile, block_tokens: int) -> int:
     """That simulator's capacity: all the memory of the machine but the weights, whatever the tensor parallelism."""
-    return (hardware.memory_bytes - model.weights_bytes) // (model.kv_bytes_per_token * BLOCK_TOKENS)
+    return (hardware.memory_bytes - model.weights_bytes) // (model.kv_bytes_per_token * block_tokens)
 
 
 def _passed_on(refusal: Refusal, key: Key, origin: Origin) -> Refusal:

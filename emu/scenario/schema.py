@@ -80,6 +80,7 @@ class Scheduler:
     max_overtaken: int = field(default=8, validator=at_least(1))  # by so many later prompts, where policy orders them
     prefill_batch_tokens: int = field(default=2048, validator=at_least(1))
     decode_batch: int = field(default=512, validator=at_least(1))  # sequences
+    block_tokens: int = field(default=16, validator=between(1, 1024))  # tokens of a KV block
     reserve: Literal["growth", "max_tokens"] = "growth"
     preempted: Literal["recompute", "keep"] = "recompute"
     max_preemptions: int = field(default=4, validator=at_least(0))  # times a request

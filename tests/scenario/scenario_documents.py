@@ -42,6 +42,7 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "max_overtaken": TOKENS,
         "prefill_batch_tokens": TOKENS,
         "decode_batch": TOKENS,
+        "block_tokens": st.integers(1, 1024),
         "reserve": st.just("max_tokens"),
         "preempted": st.just("recompute"),
         "max_preemptions": st.integers(0, 100),

@@ -1,0 +1,1 @@
+"""What emu's numbers are worth: docs/validation.md, made from runs by `python -m emu.validate`."""
