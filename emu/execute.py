@@ -23,7 +23,7 @@ from emu.record.power import Power
 from emu.record.start import RunStarted
 from emu.record.summary import summary
 from emu.record.usage import Usage
-from emu.run import Cluster, Run, build, load_workload, to_ps
+from emu.run import Cluster, Run, build, is_faulty, load_workload, to_ps
 from emu.scenario.schema import Scenario
 from emu.scenario.write import resolved_toml
 from emu.workload.table import PS_PER_S, Workload
@@ -110,6 +110,7 @@ def law_rules(cluster: Cluster) -> LawRules:
         max_preemptions=limits.max_preemptions,
         reserve_max_tokens=limits.reserve == "max_tokens",
         liveness_ps=to_ps(scenario.run.liveness_s),
+        faulty=is_faulty(scenario),
         max_overtaken=0 if limits.policy is None else limits.max_overtaken,
     )
 

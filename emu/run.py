@@ -250,7 +250,7 @@ def build(
     `injectable`: faults may be injected while it runs. Without that and a plan of faults, nothing of theirs is there.
     """
     scenario = cluster.scenario
-    faulty = injectable or bool(scenario.faults or scenario.delays)
+    faulty = injectable or is_faulty(scenario)
     clock = HeapClock(scenario.interleaving, to_ps(scenario.run.liveness_s))
     witness = Witness()
     first_line = cluster.started(workload).line() if file is not None else ""
@@ -323,12 +323,10 @@ class _Site:
         places = [Place(Process.of(clock, machine.name)) for machine in machines]
 
         def deliver(machine: int, message: Message) -> None:
-            if places[machine].up:
-                self.nodes[machine].deliver(message)
+            places[machine].receive(lambda: self.nodes[machine].deliver(message))
 
         def drained(machine: int, key: tuple[int, int]) -> None:
-            if places[machine].up:
-                self.drained(machine, key)
+            places[machine].receive(lambda: self.drained(machine, key))
 
         def revive(index: int, incarnation: int) -> None:
             machine, place = machines[index], places[index]
@@ -368,6 +366,11 @@ class _Site:
     def tokens_so_far(self, request: int) -> int:
         """The tokens of a request that any machine has delivered by now."""
         return max(self.model.said(request), *(worker.delivered(request) for worker in self.workers))
+
+
+def is_faulty(scenario: Scenario) -> bool:
+    """Whether the scenario itself plans faults."""
+    return bool(scenario.faults or scenario.delays)
 
 
 def to_ps(seconds: float) -> int:

@@ -38,8 +38,18 @@ class Place:
     up: bool = True
     incarnation: int = 0
     pauses: int = 0
+    held: list[Callable[[], None]] = field(factory=list)  # what came while it was paused
     slowed: list[int] = field(factory=list)  # factors, in thousandths
     scopes: list[trio.CancelScope] = field(factory=list)
+
+    def receive(self, hand: Callable[[], None]) -> None:
+        """The network hands something in: now, or when the process goes on, or never."""
+        if not self.up:
+            return
+        if self.pauses:
+            self.held.append(hand)
+        else:
+            hand()
 
 
 @define(eq=False)
@@ -71,7 +81,7 @@ class Strikes:
             FaultCode.LINK_SLOW: self._link,
         }
 
-        self.wire.struck = self._hit
+        self.wire.struck, self.wire.granted = self._hit, self.link.granted
 
     def plan_all(self, scenario: Scenario) -> None:
         """All faults and delays of a scenario, in the order of the file."""
@@ -158,6 +168,7 @@ class Strikes:
         self.nodes[machine].halt()
         self.log.write(MachineCrashed(now, machine, place.incarnation))
         place.up = False
+        place.held.clear()
         self._hear(machine)
         self.link.fell(machine)
         scopes, place.scopes = place.scopes, []
@@ -193,6 +204,10 @@ class Strikes:
                 place.pauses -= 1
                 place.process.engine.open()
                 place.process.transfers.open()
+                if not place.pauses:
+                    held, place.held = place.held, []
+                    for hand in held:
+                        hand()
                 self._hear(machine)
 
         self._heal(strike, go_on)

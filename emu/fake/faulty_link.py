@@ -31,16 +31,16 @@ class FaultyLink(FakeLink):
     carry: Carry
     ways: Ways = field(init=False, factory=Ways)
     _broken: set[tuple[int, Key]] = field(init=False, factory=set)
-    _peers: dict[tuple[int, Key], KvMemory] = field(init=False, factory=dict)  # whom a connection was made with
+    _regions: dict[tuple[int, Key], KvMemory] = field(init=False, factory=dict)  # what was granted, by target and key
+    _orphans: set[tuple[int, Key]] = field(init=False, factory=set)  # connections whose poster is gone
     _doomed: set[Flow] = field(init=False, factory=set)  # have stood still
     _waiting: list[tuple[int, PostSignal]] = field(init=False, factory=list)  # signals behind a cut
 
     def put(self, source: int, put: Put) -> int:
         key = (put.request_id, put.attempt)
-        memory = self._peers.setdefault((source, key), self.workers[put.target].memory)
         moved = super().put(source, put)
         flow = next(reversed(self._out[source]))
-        flow.memory = memory
+        flow.memory = self._regions[put.target, key]
         if (source, key) in self._broken:
             self.clock.call_at(self.clock.now_ps, self._salt, lambda: self._fail(flow))
         elif not flow.rate:
@@ -49,10 +49,12 @@ class FaultyLink(FakeLink):
 
     def signal(self, source: int, signal: PostSignal) -> None:
         key = (signal.signal.request_id, signal.signal.attempt)
-        if (source, key) in self._broken:
-            return
-        self._peers.setdefault((source, key), self.workers[signal.target].memory)
-        super().signal(source, signal)
+        if (source, key) not in self._broken:
+            super().signal(source, signal)
+
+    def granted(self, target: int, key: Key) -> None:
+        """The blocks granted for this attempt are in the memory that the machine has now, and in no later one."""
+        self._regions[target, key] = self.workers[target].memory
 
     def fell(self, machine: int) -> None:
         """A machine has crashed: what its worker had not computed yet will never be sent."""
@@ -75,6 +77,10 @@ class FaultyLink(FakeLink):
                 flow.sent = min(flow.sent, flow.total)
             flow.layer_times = None
             self._go_on(flow, flow.rate)
+        for (source, key), connection in tuple(self._connections.items()):
+            if source == machine:
+                self._orphans.add((source, key))
+                self._settle(source, key, connection)
 
     def changed(self) -> None:
         """Ways were cut, slowed or healed."""
@@ -144,7 +150,10 @@ class FaultyLink(FakeLink):
     def _settle(self, source: int, key: Key, connection: Connection) -> None:
         if (source, key) in self._broken:
             connection.signal = None
-        super()._settle(source, key, connection)
+        if (source, key) in self._orphans and not connection.flows and connection.signal is None:
+            self._connections.pop((source, key), None)  # nobody is there to post anything behind it
+        else:
+            super()._settle(source, key, connection)
 
     def _arrived(self, source: int, posted: PostSignal) -> None:
         """A signal comes to the memory that its data went to, or nowhere."""
@@ -152,7 +161,7 @@ class FaultyLink(FakeLink):
         key = (signal.request_id, signal.attempt)
         if not self.ways.factor(source, posted.target):
             self._waiting.append((source, posted))
-        elif self._peers[source, key] is self.workers[posted.target].memory:
+        elif self._regions[posted.target, key] is self.workers[posted.target].memory:
             self.carry(self._salt, source, posted.target, signal, lambda: self.deliver(posted.target, signal), 0)
         else:
             self._broken.add((source, key))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
-from emu.control.messages import Heartbeat, Message
+from emu.control.messages import Grant, Heartbeat, Message
 from emu.fake.clock import PS_PER_S, HeapClock
 from emu.fake.plan import ANY, ROUTER, SCALE, Strike
 from emu.fake.ways import Ways
@@ -52,6 +52,7 @@ class FaultyWire:
     deliver_to_router: Callable[[Message], None]
     indices: dict[str, int]  # of machines, by name
     struck: Callable[[Strike, int, int, Message], None] = field(init=False)
+    granted: Callable[[int, tuple[int, int]], None] = field(init=False)  # told of every grant when it is sent
     ways: Ways = field(init=False, factory=Ways)
     _rules: list[_Rule] = field(init=False, factory=list)
     _held: dict[tuple[int, int, str], list[Hand]] = field(init=False, factory=dict)  # to be overtaken
@@ -65,6 +66,8 @@ class FaultyWire:
         self._rules.append(_Rule(strike))
 
     def send(self, salt: int, source: int, target: int, message: Message) -> None:
+        if type(message) is Grant:
+            self.granted(source, (message.request_id, message.attempt))
         factor = self.ways.factor(source, target)
         if not factor:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from emu.laws.asked import Asked
 from emu.laws.closing import Closing
 from emu.laws.contract import Contract
+from emu.laws.downs import Downs
 from emu.laws.lives import Lives
 from emu.laws.loans import Loans
 from emu.laws.passage import Passage
@@ -39,6 +40,7 @@ class Checker:
             Stalls(names, rules, asked, loans.books),
             loans,
             Closing(names, started),
+            *((Downs(names),) if rules.faulty else ()),
             Contract(names),
         )
 

@@ -6,7 +6,7 @@ Requests that did not end are named in `lives`.
 from __future__ import annotations
 
 from emu.laws.verdicts import Handlers, Law, Names
-from emu.record.entries import BeliefClosed, MachineClosed, RunEnded
+from emu.record.entries import BeliefClosed, MachineClosed, MachineCrashed, MachineStarted, RunEnded
 from emu.record.start import RunStarted
 
 
@@ -24,25 +24,28 @@ class Closing:
         self.machines_home = Law("machines-home", "At the end every machine serves its home pool.")
         self.run_closed = Law(
             "run-closed",
-            "At the end the router has 0 open requests and the links 0 transfers, and all machines closed.",
+            "At the end the router has 0 open requests and the links 0 transfers, and all machines that are up closed.",
         )
         self.laws = (self.machines_empty, self.belief_true, self.machines_home, self.run_closed)
         self._names = names
         self._capacity = [machine.kv_blocks for machine in started.machines]
         self._closed: set[int] = set()
         self._believed: set[int] = set()
+        self._down: set[int] = set()
         self._over = False
         self.handlers: Handlers = {
             MachineClosed: self._machine_closed,
             BeliefClosed: self._belief_closed,
             RunEnded: self._run_ended,
+            MachineCrashed: lambda entry: self._down.add(entry.machine),
+            MachineStarted: lambda entry: self._down.discard(entry.machine),
         }
 
     def finish(self, at_ps: int) -> None:
         if not self._over:
             self.run_closed.broken(at_ps, "the record stops without RunEnded")
         for machine in range(len(self._capacity)):
-            if machine not in self._closed or machine not in self._believed:
+            if machine not in self._believed or (machine not in self._closed) is (machine not in self._down):
                 self.run_closed.broken(at_ps, f"{self._names[machine]} was not closed, or the router's belief of it")
 
     def _machine_closed(self, entry: MachineClosed) -> None:

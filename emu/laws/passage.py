@@ -22,7 +22,8 @@ class Passage:
         )
         self.liveness = Law(
             "liveness",
-            "While a request is open and no machine runs a step, something happens at least every liveness_ps.",
+            "While a request is open and no machine runs a step, something happens at least every liveness_ps, counted "
+            "anew from every heal of a fault.",
         )
         self.laws = (self.time_forward, self.sent_before_received, self.liveness)
         self._names, self._latency_ps, self._liveness_ps = names, rules.control_latency_ps, rules.liveness_ps
@@ -36,6 +37,9 @@ class Passage:
             e.RequestEnded: self._ended,
             e.StepStarted: self._started,
             e.StepFinished: self._finished,
+            e.StepsCut: self._finished,
+            e.FaultHealed: self._begun_anew,
+            e.MachineStarted: self._begun_anew,
             **dict.fromkeys((e.Queued, e.ReserveQueued, e.Reserved, e.Granted, e.Released), self._received),
         }
 
@@ -92,7 +96,13 @@ class Passage:
         self.now_ps = at_ps
         self._running += 1
 
-    def _finished(self, entry: e.StepFinished) -> None:
+    def _begun_anew(self, entry: e.FaultHealed | e.MachineStarted) -> None:
+        """Progress is due from the last heal on."""
+        if entry.at_ps < self.now_ps:
+            self._back(entry.at_ps)
+        self.now_ps = entry.at_ps
+
+    def _finished(self, entry: e.StepFinished | e.StepsCut) -> None:
         at_ps = entry[0]
         if at_ps - self.now_ps > self._liveness_ps or at_ps < self.now_ps:
             self._pass(entry)

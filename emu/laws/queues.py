@@ -74,6 +74,8 @@ class Queues:
             e.Reserved: self._reserved,
             e.Released: self._released,
             e.RequestEnded: self._ended,
+            e.AttemptEnded: self._ended,
+            e.MachineCrashed: self._crashed,
         }
 
     def finish(self, at_ps: int) -> None:
@@ -160,9 +162,16 @@ class Queues:
         if not entry.loan:
             self._give_up(self._reservations[entry.machine], entry.at_ps, entry[2:4])
 
-    def _ended(self, entry: e.RequestEnded) -> None:
+    def _ended(self, entry: e.RequestEnded | e.AttemptEnded) -> None:
         if entry.machine >= 0:
             self._give_up(self._prompts[entry.machine], entry.at_ps, entry[2:4])
+
+    def _crashed(self, entry: e.MachineCrashed) -> None:
+        """Whoever waited there waits no more."""
+        for queue in (self._prompts[entry.machine], self._reservations[entry.machine]):
+            for key in tuple(queue.since_ps):
+                queue.leave(entry.at_ps, key)
+            queue.order.clear()
 
     def _give_up(self, queue: _Queue, at_ps: int, key: _Key) -> None:
         """It waits no more, if it did."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from attrs import define, field
 
@@ -16,6 +17,8 @@ from emu.laws.loans import Book
 from emu.laws.verdicts import Handlers, Law, LawRules, Names, seconds
 from emu.record import entries as e
 
+_STOPS: Final = (int(e.FaultCode.PAUSE), int(e.FaultCode.HANG))
+
 
 @define(eq=False)
 class _Line:
@@ -23,10 +26,12 @@ class _Line:
 
     running: bool = False
     touched_ps: int = 0
+    stops: int = 0  # faults that keep it from doing anything
     mixed_batches: int = 0  # with prompts, and room for all sequences that may decode
+    attempts: dict[int, int] = field(factory=dict)  # of those that wait
     waiting: deque[int] = field(factory=deque)
     preempted: dict[int, int] = field(factory=dict)  # request -> its tokens
-    prefilling: list[int] = field(factory=list)
+    prefilling: list[tuple[int, int]] = field(factory=list)  # request and attempt
     ready: dict[int, int] = field(factory=dict)
     decoding: set[int] = field(factory=set)
 
@@ -48,7 +53,7 @@ class Stalls:
         self._names, self._rules, self._asked, self._books = names, rules, asked, books
         self._capacities = [book.free_blocks for book in books]
         self._lines = [_Line() for _ in books]
-        self._targets: dict[int, int] = {}  # request -> the machine where it will decode
+        self._targets: dict[tuple[int, int], int] = {}  # request and attempt -> the machine where it will decode
         self.handlers: Handlers = {
             e.Assigned: self._assigned,
             e.Queued: self._queued,
@@ -59,6 +64,10 @@ class Stalls:
             e.Released: self._touched,
             e.Preempted: self._preempted,
             e.RequestEnded: self._ended,
+            e.AttemptEnded: self._ended,
+            e.MachineCrashed: self._crashed,
+            e.FaultStruck: self._struck,
+            e.FaultHealed: self._healed,
         }
 
     def finish(self, at_ps: int) -> None:
@@ -68,7 +77,8 @@ class Stalls:
     def _touch(self, machine: int, at_ps: int) -> _Line:
         """Something happens on this machine: first judge the stretch that ends with it."""
         line = self._lines[machine]
-        if not line.running and (line.waiting or line.ready or line.preempted) and at_ps > line.touched_ps:
+        waits = line.waiting or line.ready or line.preempted
+        if waits and not line.running and not line.stops and at_ps > line.touched_ps:
             self._idled(machine, line, at_ps)
         line.touched_ps = at_ps
         return line
@@ -86,7 +96,7 @@ class Stalls:
             request = line.waiting[0]
             if self._rules.max_overtaken:  # any of them may be the head, so that only when all fit one surely does
                 request = max(line.waiting, key=lambda waiting: asked.prompt_tokens[waiting])
-            tokens, stays = asked.prompt_tokens[request], self._targets.get(request) == machine
+            tokens, stays = asked.prompt_tokens[request], self._stays(machine, request, line.attempts[request])
         if stays:
             tokens += 1
             if self._rules.reserve_max_tokens:
@@ -95,14 +105,32 @@ class Stalls:
         if blocks <= free - self._rules.watermark_blocks[machine] or blocks <= free == self._capacities[machine]:
             self.idle.broken(at_ps, f"{idle} {request} waited there and its {blocks} blocks fit in {free} free ones")
 
+    def _stays(self, machine: int, request: int, attempt: int) -> bool:
+        """Whether an attempt whose prompt is here will decode here."""
+        return self._targets.get((request, attempt)) == machine
+
     def _touched(self, entry: e.Reserved | e.Released) -> None:
         self._touch(entry[1], entry[0])
 
+    def _crashed(self, entry: e.MachineCrashed) -> None:
+        self._lines[entry.machine] = _Line(touched_ps=entry.at_ps)
+
+    def _struck(self, entry: e.FaultStruck) -> None:
+        if entry.kind in _STOPS:
+            self._touch(entry.machine, entry.at_ps).stops += 1
+
+    def _healed(self, entry: e.FaultHealed) -> None:
+        if entry.kind in _STOPS:
+            line = self._touch(entry.machine, entry.at_ps)
+            line.stops = max(0, line.stops - 1)
+
     def _assigned(self, entry: e.Assigned) -> None:
-        self._targets[entry.request] = entry.decode_machine
+        self._targets[entry.request, entry.attempt] = entry.decode_machine
 
     def _queued(self, entry: e.Queued) -> None:
-        self._touch(entry.machine, entry.at_ps).waiting.append(entry.request)
+        line = self._touch(entry.machine, entry.at_ps)
+        line.waiting.append(entry.request)
+        line.attempts[entry.request] = entry.attempt
 
     def _committed(self, entry: e.Committed) -> None:
         line = self._touch(entry.machine, entry.at_ps)
@@ -115,7 +143,7 @@ class Stalls:
         ready, decoding = line.ready, line.decoding
         if prefills:
             for piece in prefills:
-                self._take(line, piece[0])
+                self._take(line, piece[0], piece[1])
         for request in left:
             if request in decoding:  # neither ended nor preempted: it sits out
                 decoding.remove(request)
@@ -131,9 +159,10 @@ class Stalls:
                 what = f"request {request} could decode on {self._names[machine]} and sat out {stalled} batches"
                 self.stall.broken(at_ps, what)
 
-    def _take(self, line: _Line, request: int) -> None:
+    def _take(self, line: _Line, request: int, attempt: int) -> None:
         """A prompt leaves the line for its prefill."""
-        line.prefilling.append(request)
+        line.prefilling.append((request, attempt))
+        line.attempts.pop(request, None)
         if line.waiting and line.waiting[0] == request:
             line.waiting.popleft()
         elif request in line.preempted:
@@ -146,8 +175,8 @@ class Stalls:
         line = self._lines[machine]
         line.running = False
         line.touched_ps = entry.at_ps
-        for request in line.prefilling:
-            if self._targets.get(request) == machine:
+        for request, attempt in line.prefilling:
+            if self._stays(machine, request, attempt):
                 line.ready[request] = line.mixed_batches
         line.prefilling.clear()
 
@@ -156,15 +185,18 @@ class Stalls:
         line.decoding.discard(entry.request)
         line.preempted[entry.request] = self._asked.prompt_tokens[entry.request] + entry.delivered
 
-    def _ended(self, entry: e.RequestEnded) -> None:
-        at_ps, machine, request, *_ = entry
-        self._targets.pop(request, None)
+    def _ended(self, entry: e.RequestEnded | e.AttemptEnded) -> None:
+        at_ps, machine, request, attempt, *_ = entry
+        self._targets.pop((request, attempt), None)
         if machine < 0:
             return
         line = self._touch(machine, at_ps)
+        line.attempts.pop(request, None)
         line.decoding.discard(request)
         line.ready.pop(request, None)
         if request in line.preempted:
             del line.preempted[request]
         elif request in line.waiting:
             line.waiting.remove(request)
+        elif (request, attempt) in line.prefilling:
+            line.prefilling.remove((request, attempt))

@@ -68,6 +68,7 @@ class LawRules:
     max_preemptions: int = 4  # of one request; also how often in a row a decode sits out a mixed batch
     reserve_max_tokens: bool = False  # blocks for prompt and max_tokens from the start, so that nothing grows
     liveness_ps: int = 60 * PS_PER_S
+    faulty: bool = False  # faults may strike
     max_overtaken: int = 0  # prompts that may go before one that came earlier, of a machine that orders them itself
 
 
