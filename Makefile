@@ -9,13 +9,17 @@ BIN := .venv/bin
 # changed whenever what must be installed may have
 READY := .venv/.ready
 
-.PHONY: run test lint check clean
+.PHONY: run test test-torch lint check clean
 
 run: $(READY)  ## the main job: a whole Splitwise cluster over two minutes of conversations
 	$(BIN)/emu run $(SCENARIO)
 
 test: $(READY)
 	$(BIN)/pytest
+
+test-torch: $(READY)  ## what needs PyTorch, on a CPU
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,torch]'
+	$(BIN)/pytest tests/calibrate/test_measure.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from emu.commands.calibrate import calibrate
 from emu.commands.look import show, why
 from emu.commands.sweep import sweep
 
@@ -47,6 +48,7 @@ def cli(context: click.Context) -> None:
 
 
 cli.add_command(sweep)
+cli.add_command(calibrate)
 cli.add_command(show)
 cli.add_command(why)
 
