@@ -74,9 +74,9 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:
     with pytest.raises(
-        Refusal, match=r"llama-70b: unknown profile \(did you mean llama2-70b\?\); expected one of bloom"
+        Refusal, match=r"llama2-70: unknown profile \(did you mean llama2-70b\?\); expected one of bloom"
     ):
-        load_model("llama-70b")
+        load_model("llama2-70")
     with pytest.raises(Refusal, match=r"tpu: unknown profile; expected one of dgx-a100, dgx-h100, dgx-h100-capped, or"):
         load_hardware("tpu")
     with pytest.raises(Refusal, match=r"nowhere\.toml: expected a readable profile \(No such file"):
