@@ -69,7 +69,7 @@ def execute(
         if watch is not None:
             folds.append(watch(started))
         run = build(cluster, workload, folds, record)
-        _go(run)
+        go(run)
         checker.finish()
         lives.close()
         broken = tuple(law for law in checker.statutes if law.count)
@@ -115,7 +115,7 @@ def law_rules(cluster: Cluster) -> LawRules:
     )
 
 
-def _go(run: Run) -> None:
+def go(run: Run) -> None:
     """Where tasks were cancelled because one failed, what that one raised is all there is to tell."""
     try:
         run.go()

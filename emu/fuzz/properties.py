@@ -1,0 +1,195 @@
+"""Properties: what must hold between two runs, exactly. Laws judge one record; these compare records.
+
+Each property takes a situation, what its run wrote and one drawn number, and says what it found. `plain`, first in the
+table, compares nothing: it is what an example shrinks to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+from attrs import evolve, frozen
+
+from emu.fuzz.answers import answers, answers_alone
+from emu.fuzz.clusters import Clusters
+from emu.fuzz.judge import Finding, Judged, judge
+from emu.fuzz.regret import regrets
+from emu.record import entries as e
+from emu.scenario.schema import Row, Scenario
+
+Compare = Callable[[Scenario, Judged, int, Clusters], Iterator[str]]
+MODES: Final[tuple[Literal["auto", "serialized", "layer-wise"], ...]] = ("auto", "serialized", "layer-wise")
+AT_THE_END: Final = (e.MachineClosed, e.BeliefClosed, e.RunEnded, e.MachineMoved)
+"""What a run that ends earlier says earlier."""
+
+
+@frozen
+class Property:
+    """`statement` is what must hold; `compare` yields a sentence for each way in which it did not."""
+
+    name: str
+    statement: str
+    compare: Compare
+
+    def check(self, scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> tuple[Finding, ...]:
+        at_ps = run.entries[-1].at_ps if run.entries else 0
+        found = self.compare(scenario, run, pick, clusters)
+        return tuple(Finding(self.name, self.statement, at_ps, what) for what in found)
+
+
+def _plain(_scenario: Scenario, _run: Judged, _pick: int, _clusters: Clusters) -> Iterator[str]:
+    yield from ()
+
+
+def _repeatable(scenario: Scenario, run: Judged, _pick: int, clusters: Clusters) -> Iterator[str]:
+    stranger = evolve(scenario, interleaving=scenario.interleaving + 1)
+    judge(stranger, clusters)
+    if judge(scenario, clusters).digest != run.digest:
+        yield "the same scenario, run again with another run in between, wrote another record"
+
+
+def _leaps(scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:
+    steps = 1 + pick % 3
+    stepped = judge(evolve(scenario, scheduler=evolve(scenario.scheduler, max_steps=steps)), clusters)
+    yield from _differ(run, stepped, f"with leaps of {steps} at most")
+
+
+def _no_foresight(scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:
+    """An answer that would have gone on changes nothing before the token at which it ended."""
+    if scenario.workload.max_tokens == "exact":
+        return
+    rows = _in_order(scenario)
+    changed = pick % len(rows)
+    if rows[changed].output_tokens >= scenario.workload.max_tokens:
+        return
+    longer = evolve(rows[changed], output_tokens=rows[changed].output_tokens + 7)
+    ends = [end for end in run.entries if type(end) is e.RequestEnded and end.request == changed]
+    if not ends:
+        return
+    until_ps = ends[0].at_ps
+    other = judge(_with_rows(scenario, (*rows[:changed], longer, *rows[changed + 1 :])), clusters)
+    yield from _differ_before(run, other, until_ps, f"request {changed} has a longer answer")
+
+
+def _later_arrivals(scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:
+    rows = _in_order(scenario)
+    at_s = rows[-1].at_s + 0.001 * (1 + pick % 50)
+    late = tuple(Row(at_s=at_s, prompt_tokens=500, output_tokens=3) for _ in range(3))
+    other = judge(_with_rows(scenario, (*rows, *late)), clusters)
+    until_ps = round(at_s * 10**12)
+    yield from _differ_before(run, other, until_ps, f"three more requests arrive at {at_s:g} s")
+
+
+def _same_answers(scenario: Scenario, run: Judged, _pick: int, _clusters: Clusters) -> Iterator[str]:
+    alone, found = answers_alone(scenario), answers(run)
+    for request, answer in found.items():
+        if alone.get(request) != answer:
+            had = f"{answer[0]} tokens (digest {answer[1]})"
+            yield f"request {request} had {had}, alone it has {alone.get(request)}"
+
+
+def _modes(scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:
+    """However caches travel, answers are the same; where something is rejected or fails, others may be."""
+    mode = MODES[pick % 3]
+    other = judge(evolve(scenario, transfer=evolve(scenario.transfer, mode=mode, policy=None)), clusters)
+    mine, theirs = answers(run), answers(other)
+    for request in sorted(mine.keys() & theirs.keys()):
+        if mine[request] != theirs[request]:
+            yield f"request {request} had another answer with transfer.mode = {mode}"
+
+
+def _monotone(scenario: Scenario, _run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:
+    """One request alone is not slower for more bandwidth, or more blocks."""
+    rows = _in_order(scenario)
+    alone = evolve(_with_rows(scenario, (rows[pick % len(rows)],)), faults=(), delays=())
+    slow = judge(alone, clusters)
+    if not answers(slow):
+        return
+    network = alone.network
+    wider = evolve(alone, network=evolve(network, bandwidth_factor=2 * network.bandwidth_factor))
+    roomier = evolve(
+        alone,
+        machines=tuple(evolve(group, kv_blocks=group.kv_blocks and 2 * group.kv_blocks) for group in alone.machines),
+    )
+    for what, scenario_ in (("twice the bandwidth", wider), ("twice the blocks", roomier)):
+        fast = judge(scenario_, clusters)
+        if not answers(fast):
+            yield f"request {pick % len(rows)} alone completed, and with {what} did not"
+        elif _ended_ps(fast) > _ended_ps(slow):
+            ended = f"ended at {_ended_ps(slow)} ps, and with {what} at {_ended_ps(fast)} ps"
+            yield f"request {pick % len(rows)} alone {ended}"
+
+
+def _renaming(scenario: Scenario, run: Judged, _pick: int, clusters: Clusters) -> Iterator[str]:
+    """A request that is rejected at its arrival costs nothing, and gives every other the next name."""
+    if (
+        scenario.router.policy == "random"
+        or scenario.router.queue_limit_requests
+        or any(group.kv_blocks is None for group in scenario.machines)
+    ):
+        return
+    largest = max(group.kv_blocks or 0 for group in scenario.machines)
+    giant = Row(at_s=0.0, prompt_tokens=16 * largest + 16, output_tokens=1)
+    other = judge(_with_rows(scenario, (giant, *_in_order(scenario))), clusters)
+    mine = [(end.at_ps, end.request, end.status, end.output_tokens) for end in _ends(run)]
+    theirs = [(end.at_ps, end.request - 1, end.status, end.output_tokens) for end in _ends(other) if end.request]
+    if mine != theirs:
+        yield "a rejected giant at 0 s, which renames all others, changed when or how they ended"
+
+
+def _regret(scenario: Scenario, run: Judged, _pick: int, clusters: Clusters) -> Iterator[str]:
+    yield from regrets(clusters.of(scenario), run)
+
+
+PLAIN: Final = Property("plain", "", _plain)
+PROPERTIES: Final = (
+    PLAIN,
+    Property("no-regret", "A scheduler does not waste time that nobody needs.", _regret),
+    Property("same-answers", "Whatever happens to a request, its answer is the one that it has alone.", _same_answers),
+    Property("leap-is-steps", "Leaping and stepping write the same record.", _leaps),
+    Property("no-foresight", "Nothing before a token depends on whether it is the last.", _no_foresight),
+    Property("no-prophecy", "Arrivals change nothing before them.", _later_arrivals),
+    Property("repeatable", "The same scenario writes the same record, whatever ran before.", _repeatable),
+    Property("modes-agree", "Serialized or layer by layer, answers are the same.", _modes),
+    Property("monotone", "One request alone is not slower for more bandwidth or blocks.", _monotone),
+    Property("renaming", "Names of requests change nothing but names.", _renaming),
+)
+BY_NAME: Final = {each.name: each for each in PROPERTIES}
+
+
+def _in_order(scenario: Scenario) -> tuple[Row, ...]:
+    return tuple(sorted(scenario.workload.requests, key=lambda row: row.at_s))
+
+
+def _with_rows(scenario: Scenario, rows: tuple[Row, ...]) -> Scenario:
+    return evolve(scenario, workload=evolve(scenario.workload, requests=rows))
+
+
+def _ends(run: Judged) -> list[e.RequestEnded]:
+    return [entry for entry in run.entries if type(entry) is e.RequestEnded]
+
+
+def _ended_ps(run: Judged) -> int:
+    return max(end.at_ps for end in _ends(run))
+
+
+def _differ(mine: Judged, theirs: Judged, how: str) -> Iterator[str]:
+    if mine.digest == theirs.digest:
+        return
+    for one, other in zip(mine.entries, theirs.entries, strict=False):
+        if one != other:
+            yield f"{how} the record differs at {one.at_ps} ps: {one} became {other}"
+            return
+    yield f"{how} the record has {len(theirs.entries)} entries in place of {len(mine.entries)}"
+
+
+def _differ_before(mine: Judged, theirs: Judged, until_ps: int, how: str) -> Iterator[str]:
+    before = [
+        [entry for entry in run.entries if entry.at_ps < until_ps and not isinstance(entry, AT_THE_END)]
+        for run in (mine, theirs)
+    ]
+    if before[0] != before[1]:
+        pairs = zip(*before, strict=False)
+        first = next((f"{one} became {other}" for one, other in pairs if one != other), "an entry more or fewer")
+        yield f"{how}, and before {until_ps} ps the record differs: {first}"

@@ -1,0 +1,149 @@
+"""Strategies: whole situations around a scenario, which shrink to few requests, machines and faults, and round numbers.
+
+Whatever is drawn first in a list is what it shrinks to: the scenario's own value where it has one. A situation keeps
+the scenario's model, hardware and policies; how many machines, how much memory, what arrives and every limit is drawn.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from attrs import evolve
+from hypothesis import strategies as st
+
+from emu.scenario.schema import (
+    MachineGroup,
+    Network,
+    Pool,
+    Router,
+    Row,
+    RunLimits,
+    Scenario,
+    Scheduler,
+    Transfer,
+    WorkloadSource,
+)
+
+T = TypeVar("T")
+
+MOST_REQUESTS = 14
+MOST_OF_A_POOL = 3
+
+_TIMES_MS = st.one_of(st.sampled_from((0, 0, 1, 50)), st.integers(0, 200).map(lambda at: at * 10), st.integers(0, 3000))
+_PROMPTS = st.one_of(
+    st.sampled_from((100, 1, 15, 16, 17, 512, 1000, 2048, 2049)),
+    st.integers(1, 40).map(lambda n: n * 100),
+    st.integers(1, 5000),
+)
+_OUTPUTS = st.one_of(st.sampled_from((2, 1, 1, 10)), st.integers(1, 80), st.integers(1, 300))
+
+
+def of(own: T, *others: T) -> st.SearchStrategy[T]:
+    """The scenario's own value, or one of the others."""
+    return st.sampled_from((own, *others))
+
+
+def workloads(most: int = MOST_REQUESTS) -> st.SearchStrategy[tuple[Row, ...]]:
+    """Requests that press: bursts and ties, giants, answers of one token, prompts that fill blocks exactly."""
+    row = st.builds(
+        lambda at_ms, prompt, output: Row(at_s=at_ms / 1000, prompt_tokens=prompt, output_tokens=output),
+        _TIMES_MS,
+        _PROMPTS,
+        _OUTPUTS,
+    )
+    return st.lists(row, min_size=1, max_size=most).map(tuple)
+
+
+@st.composite
+def groups(draw: st.DrawFn, base: tuple[MachineGroup, ...]) -> tuple[MachineGroup, ...]:
+    """One to three machines of each group, with as many KV blocks as their memory leaves, or few."""
+    blocks = draw(st.sampled_from((None, 400, 330, 120, 60, 40)))
+    return tuple(
+        evolve(
+            group,
+            count=draw(st.integers(1, max(1, min(group.count, MOST_OF_A_POOL)))),
+            kv_blocks=group.kv_blocks if blocks is None else blocks,
+        )
+        for group in base
+    )
+
+
+def routers(own: Router) -> st.SearchStrategy[Router]:
+    return st.builds(
+        evolve,
+        st.just(own),
+        report_every_s=of(own.report_every_s, 0.1, 0.013, 0.0),
+        prefill_queue_limit_tokens=of(own.prefill_queue_limit_tokens, 8192, 2048, 300),
+        queue_limit_requests=of(own.queue_limit_requests, 0, 0, 3),
+        go_home=of(own.go_home, "drained", "idle"),
+        repurpose_after_s=of(own.repurpose_after_s, 60.0, 0.5),
+    )
+
+
+def schedulers(own: Scheduler) -> st.SearchStrategy[Scheduler]:
+    return st.builds(
+        evolve,
+        st.just(own),
+        prefill_batch_tokens=of(own.prefill_batch_tokens, 2048, 512, 64),
+        decode_batch=of(own.decode_batch, 512, 5, 2),
+        reserve=of(own.reserve, *(() if own.preempted == "keep" else ("growth", "growth", "max_tokens"))),
+        max_preemptions=of(own.max_preemptions, 4, 1, 0),
+        watermark=of(own.watermark, 0.01, 0.0, 0.1),
+    )
+
+
+def transfers(own: Transfer) -> st.SearchStrategy[Transfer]:
+    return st.builds(
+        evolve,
+        st.just(own),
+        mode=of(own.mode, "auto", "serialized", "layer-wise"),
+        signal_s=of(own.signal_s, None, 0.0),
+    )
+
+
+def networks(own: Network) -> st.SearchStrategy[Network]:
+    return st.builds(
+        evolve,
+        st.just(own),
+        control_latency_s=of(own.control_latency_s, 0.0002, 0.02),
+        bandwidth_factor=of(own.bandwidth_factor, 1.0, 0.05, 0.01),
+        sharing=of(own.sharing, "fair", "none"),
+    )
+
+
+@st.composite
+def situations(draw: st.DrawFn, base: Scenario) -> Scenario:
+    """A whole situation around `base`, its requests written out."""
+    requests = draw(workloads())
+    machines = draw(groups(base.machines))
+    asked = draw(of(base.workload.max_tokens, 200, "exact", 16))
+    interleaving = draw(of(base.interleaving, 1, 2, 3))
+    return evolve(
+        base,
+        machines=machines,
+        interleaving=interleaving,
+        router=draw(routers(base.router)),
+        scheduler=draw(schedulers(base.scheduler)),
+        transfer=draw(transfers(base.transfer)),
+        network=draw(networks(base.network)),
+        workload=WorkloadSource(requests=requests, max_tokens=asked),
+        run=RunLimits(liveness_s=max(60.0, base.run.liveness_s)),
+    )
+
+
+@st.composite
+def clusters(draw: st.DrawFn) -> Scenario:
+    """A scenario to draw situations around: machines of one to three pools under any of the shipped policies."""
+    split: tuple[Pool, ...] = ("prefill", "decode")
+    pools = draw(st.sampled_from((split, (*split, "mixed"), ("mixed",))))
+    machines = tuple(
+        MachineGroup(pool=pool, hardware="dgx-h100", count=MOST_OF_A_POOL, tensor_parallel=8) for pool in pools
+    )
+    policies = ("splitwise", "token-jsq", "jsq", "round-robin", "random")
+    return Scenario(
+        name="drawn",
+        model="llama2-70b",
+        machines=machines,
+        router=Router(policy=draw(st.sampled_from(policies))),
+        workload=WorkloadSource(requests=(Row(at_s=0.0, prompt_tokens=100, output_tokens=2),)),
+    )
