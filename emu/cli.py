@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from emu.commands.calibrate import calibrate
+from emu.commands.fuzz import fuzz
 from emu.commands.look import show, why
 from emu.commands.sweep import sweep
 
@@ -47,6 +48,7 @@ def cli(context: click.Context) -> None:
         raise click.UsageError("expected a command, such as: emu run SCENARIO.toml (emu --help names them all)")
 
 
+cli.add_command(fuzz)
 cli.add_command(sweep)
 cli.add_command(calibrate)
 cli.add_command(show)

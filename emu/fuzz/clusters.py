@@ -35,7 +35,7 @@ class Clusters:
         key = (scenario.model, scenario.costs, groups, named)
         kept = self._kept.get(key)
         if kept is None:
-            kept = self._kept[key] = Cluster.of(evolve(scenario, machines=groups))
+            kept = self._kept[key] = Cluster.of(evolve(self._nameless(scenario), machines=groups))
         machines = []
         numbered: dict[str, int] = {}
         for group, machine in zip(scenario.machines, kept.machines, strict=True):
@@ -47,6 +47,18 @@ class Clusters:
                 )
         seats = kept.seats if self.seats is None else self.seats
         return evolve(kept, scenario=scenario, machines=tuple(machines), seats=seats)
+
+    def _nameless(self, scenario: Scenario) -> Scenario:
+        """Without the names of policies whose seats are taken: nobody need find them."""
+        if self.seats is None:
+            return scenario
+        return evolve(
+            scenario,
+            policies_from=None,
+            router=evolve(scenario.router, policy="token-jsq"),
+            scheduler=evolve(scenario.scheduler, policy=None),
+            transfer=evolve(scenario.transfer, policy=None),
+        )
 
 
 def _name(group: MachineGroup, numbered: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""Hunt: Hypothesis draws situations around a scenario until one breaks something, and shrinks that one.
+"""Hunt: Hypothesis draws situations around a scenario until one breaks something; that one is shrunk.
 
 One hunt is one process with one seed. It says how it gets on through a callback and prints nothing; the clock on the
 wall ends it between rounds of examples and never reaches a run.
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
@@ -21,10 +21,12 @@ from emu.fuzz.clusters import Clusters
 from emu.fuzz.coverage import Pair
 from emu.fuzz.judge import Finding, Judged, judge
 from emu.fuzz.properties import BY_NAME, PLAIN, PROPERTIES, Property
+from emu.fuzz.shrink import Shrinker, plain
 from emu.policies.seats import Seats
 from emu.scenario.schema import Scenario
 
 ROUND: Final = 250  # examples between two looks at the clock on the wall
+FEW_PICKS: Final = 8
 Situations = st.SearchStrategy[Scenario]
 
 
@@ -62,18 +64,19 @@ class Caught:
 
 
 class _Found(Exception):
-    """Raised inside an example; a class for each law, so that shrinking does not slip from one to another."""
+    """Raised inside an example: what it found."""
 
-    def __init__(self, scenario: Scenario, run: Judged, finding: Finding, by: str) -> None:
-        super().__init__(f"{finding.law}: {finding.what}")
-        self.scenario, self.run, self.finding, self.by = scenario, run, finding, by
+    def __init__(self, caught: Caught, pick: int) -> None:
+        super().__init__(f"{caught.finding.law}: {caught.finding.what}")
+        self.caught, self.pick = caught, pick
 
 
 @define(eq=False)
 class Hunt:
-    """One hunt for what `situations` break. `seats` take the place of the policies that they name."""
+    """One hunt for what `situations`, drawn around `base`, break. `seats` take the place of policies that they name."""
 
     situations: Situations
+    base: Scenario | None = None  # whose keys shrinking gives back; None: the defaults
     seed: int = 0
     seats: Seats | None = None
     database: Path | None = None
@@ -81,7 +84,6 @@ class Hunt:
     progress: Callable[[Tally], None] = lambda _: None
     tally: Tally = field(init=False, factory=Tally)
     _clusters: Clusters = field(init=False)
-    _kinds: dict[str, type[_Found]] = field(init=False, factory=dict)
     _first: int | None = field(init=False, default=None)  # examples until the first finding
 
     def __attrs_post_init__(self) -> None:
@@ -97,6 +99,15 @@ class Hunt:
         findings = run.findings or by.check(scenario, run, pick, self._clusters)
         tally.runs, tally.requests = self._clusters.runs, self._clusters.requests
         return run, findings
+
+    def as_it_stands(self, scenario: Scenario) -> Caught | None:
+        """Judge one situation under all laws and every property, as a kept one is judged again."""
+        for by in self.properties:
+            for pick in range(1 if by is PLAIN else FEW_PICKS):
+                run, findings = self.look(scenario, by, pick)
+                if findings:
+                    return Caught(scenario, run, findings[0], by.name, 0)
+        return None
 
     def go(self, limits: Limits) -> Caught | None:
         """Examples until one breaks something, and then the smallest that breaks the same; None within the limits."""
@@ -128,7 +139,7 @@ class Hunt:
             deadline=None,
             database=database,
             derandomize=False,
-            phases=(Phase.reuse, Phase.generate, Phase.shrink),
+            phases=(Phase.reuse, Phase.generate),
             suppress_health_check=list(HealthCheck),
             report_multiple_bugs=False,
             verbosity=Verbosity.quiet,
@@ -139,20 +150,21 @@ class Hunt:
         def example(scenario: Scenario, by: str, pick: int) -> None:
             self._example(scenario, by, pick)
 
+        found: _Found | None = None
         try:
             example()
-        except _Found as found:
-            return Caught(found.scenario, found.run, found.finding, found.by, self._first or self.tally.examples)
+        except _Found as first:
+            found = first
         except Flaky as flaky:
-            found_first = _first_found(flaky)
-            if found_first is None:
+            first_found = _first_found(flaky)
+            if first_found is None:
                 raise
-            what = f"found once, and not again on the same scenario: {found_first}"
-            finding = Finding(
-                BY_NAME["repeatable"].name, BY_NAME["repeatable"].statement, found_first.finding.at_ps, what
-            )
-            return Caught(found_first.scenario, found_first.run, finding, "repeatable", self._first or 0)
-        return None
+            law, caught = BY_NAME["repeatable"], first_found.caught
+            what = f"found once, and not again on the same scenario: {first_found}"
+            finding = Finding(law.name, law.statement, caught.finding.at_ps, what)
+            return evolve(caught, finding=finding, property=law.name)
+        # not inside the handler: a policy's traceback would tell of the fuzzer's own exception
+        return None if found is None else self._smallest(found.caught, found.pick)
 
     def _example(self, scenario: Scenario, by: str, pick: int) -> None:
         if self._first is None:
@@ -163,11 +175,31 @@ class Hunt:
         if findings:
             if self._first is None:
                 self._first = self.tally.examples
-                self.tally.shrinking = True
-                self.progress(self.tally)
-            law = findings[0].law
-            kind = self._kinds.setdefault(law, type(f"Found_{law}", (_Found,), {}))
-            raise kind(scenario, run, findings[0], by)
+            raise _Found(Caught(scenario, run, findings[0], by, self._first), pick)
+
+    def _smallest(self, caught: Caught, pick: int) -> Caught:
+        """The smallest situation that is found to break the same law, judged again."""
+        self.tally.shrinking = True
+        self.progress(self.tally)
+        law = caught.finding.law
+        by = PLAIN if caught.run.findings else BY_NAME[caught.property]
+        smallest = caught
+
+        def fails(scenario: Scenario) -> bool:
+            nonlocal smallest
+            run, findings = self.look(scenario, by, pick)
+            same = [finding for finding in findings if finding.law == law]
+            if same:
+                smallest = Caught(scenario, run, same[0], by.name, caught.after_examples)
+            return bool(same)
+
+        for fewer in range(FEW_PICKS if by is not PLAIN else 0):  # those that a kept scenario is judged by again
+            pick, kept = fewer, pick
+            if fails(caught.scenario):
+                break
+            pick = kept
+        Shrinker(self.base or plain(caught.scenario), fails).shrink(caught.scenario)
+        return smallest
 
 
 def _first_found(error: BaseException) -> _Found | None:

@@ -42,15 +42,15 @@ def _plain(value: Any) -> Any:
     return found
 
 
-def keep(scenario: Scenario, finding: Finding, folder: Path, run_again: str) -> Path:
-    """Write the situation into `folder`; the file's name is the law's. `run_again` is the command but for the file."""
+def keep(scenario: Scenario, finding: Finding, folder: Path) -> Path:
+    """Write the situation into `folder`, in a new file named for the law."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{finding.law}.toml"
     number = 1
     while path.exists():
         number += 1
         path = folder / f"{finding.law}-{number}.toml"
-    comment = f"Breaks {finding.law}: {finding.statement}\n{finding.what}\n\n{run_again} {path.name}"
+    comment = f"Breaks {finding.law}: {finding.statement}\n{finding.what}"
     path.write_text(scenario_text(scenario, comment))
     return path
 
@@ -59,7 +59,7 @@ def junit(name: str, checked: int, seconds: float, findings: list[tuple[Finding,
     """A test suite of one test a finding, or of one that passed; `findings` come with their stories."""
     cases = [
         f"  <testcase classname={quoteattr(name)} name={quoteattr(finding.law)}>\n"
-        f"    <failure message={quoteattr(finding.what)}>{_escaped(story)}</failure>\n  </testcase>\n"
+        f"    <failure message={quoteattr(_printable(finding.what))}>{_escaped(story)}</failure>\n  </testcase>\n"
         for finding, story in findings
     ] or [f'  <testcase classname={quoteattr(name)} name="{checked} examples" time="{seconds:.3f}"/>\n']
     counted = f'tests="{len(cases)}" failures="{len(findings)}" time="{seconds:.3f}"'
@@ -70,4 +70,9 @@ def junit(name: str, checked: int, seconds: float, findings: list[tuple[Finding,
 def _escaped(text: str) -> str:
     from xml.sax.saxutils import escape
 
-    return escape("".join(letter for letter in text if letter.isprintable() or letter in "\n\t"))
+    return escape(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """What XML can hold of it."""
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")

@@ -130,7 +130,7 @@ def _renaming(scenario: Scenario, run: Judged, _pick: int, clusters: Clusters) -
     ):
         return
     largest = max(group.kv_blocks or 0 for group in scenario.machines)
-    giant = Row(at_s=0.0, prompt_tokens=16 * largest + 16, output_tokens=1)
+    giant = Row(at_s=0.0, prompt_tokens=scenario.scheduler.block_tokens * (largest + 1), output_tokens=1)
     other = judge(_with_rows(scenario, (giant, *_in_order(scenario))), clusters)
     mine = [(end.at_ps, end.request, end.status, end.output_tokens) for end in _ends(run)]
     theirs = [(end.at_ps, end.request - 1, end.status, end.output_tokens) for end in _ends(other) if end.request]

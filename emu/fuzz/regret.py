@@ -34,7 +34,8 @@ def _has_room(cluster: Cluster) -> bool:
     source = cluster.scenario.workload
     most = 0 if source.max_tokens == "exact" else source.max_tokens
     tokens = sum(row.prompt_tokens + max(row.output_tokens, most) for row in source.requests)
-    return min(machine.kv_blocks for machine in cluster.machines) * 16 >= _AMPLE * tokens
+    blocks = min(machine.kv_blocks for machine in cluster.machines)
+    return blocks * cluster.scenario.scheduler.block_tokens >= _AMPLE * tokens
 
 
 def _prefills(cluster: Cluster) -> list[int]:

@@ -6,12 +6,17 @@ the scenario's model, hardware and policies; how many machines, how much memory,
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any, TypeVar
 
 from attrs import evolve
 from hypothesis import strategies as st
 
 from emu.scenario.schema import (
+    Delay,
+    Fault,
+    FaultKind,
     MachineGroup,
     Network,
     Pool,
@@ -22,12 +27,33 @@ from emu.scenario.schema import (
     Scheduler,
     Transfer,
     WorkloadSource,
+    machine_names,
 )
 
 T = TypeVar("T")
 
 MOST_REQUESTS = 14
 MOST_OF_A_POOL = 3
+MOST_DELAYS = 3
+MOST_FAULTS = 3
+
+Plans = Callable[[tuple[str, ...]], st.SearchStrategy[tuple[Fault, ...]]]
+"""Fault plans, for machines of the names given."""
+
+STRIKING: tuple[FaultKind, ...] = ("delay", "duplicate", "reorder", "lose", "slow", "pause", "link_down", "crash")
+STRUCK = ("Grant", "Assign", "Reserve", "Acknowledge", "Abandon", "Ended", "Heartbeat", "Cancel", "Welcome")
+HOOKS = (
+    "Assigned",
+    "Queued",
+    "Reserved",
+    "Granted",
+    "StepStarted",
+    "TransferStarted",
+    "Landed",
+    "Committed",
+    "Preempted",
+)
+DELAYED = ("Grant", "Assign", "Reserve", "Acknowledge", "Abandon", "Ended", "Heartbeat")
 
 _TIMES_MS = st.one_of(st.sampled_from((0, 0, 1, 50)), st.integers(0, 200).map(lambda at: at * 10), st.integers(0, 3000))
 _PROMPTS = st.one_of(
@@ -111,17 +137,63 @@ def networks(own: Network) -> st.SearchStrategy[Network]:
     )
 
 
+def fault_plans(most: int = MOST_FAULTS) -> Plans:
+    """At most so many faults, each of which heals: message faults and slowness, pauses, cuts, crashes."""
+
+    def plans(names: tuple[str, ...]) -> st.SearchStrategy[tuple[Fault, ...]]:
+        return st.lists(fault(names), max_size=most).map(tuple)
+
+    return plans
+
+
 @st.composite
-def situations(draw: st.DrawFn, base: Scenario) -> Scenario:
-    """A whole situation around `base`, its requests written out."""
+def fault(draw: st.DrawFn, names: tuple[str, ...]) -> Fault:
+    """One fault among machines of these names. Times are drawn where requests are under way."""
+    kind: FaultKind = draw(st.sampled_from(STRIKING))
+    if kind in ("lose", "duplicate", "reorder", "delay"):
+        by_s = draw(st.sampled_from((0.01, 0.5))) if kind == "delay" else None
+        message = draw(st.sampled_from(STRUCK))
+        return Fault(kind=kind, message=message, nth=draw(st.integers(1, 6)), by_s=by_s)
+    when: dict[str, Any] = {"at_s": draw(st.integers(0, 60).map(lambda at: at / 20))}
+    if draw(st.booleans()):
+        when = {"on": draw(st.sampled_from(HOOKS)), "nth": draw(st.integers(1, 4))}
+        after_s = draw(st.sampled_from((None, 0.0001, 0.01)))
+        when |= {} if after_s is None else {"after_s": after_s}
+    heal_after_s = draw(st.sampled_from((1.0, 0.05, 0.3, 3.0)))
+    if kind == "link_down":
+        ends = draw(st.sampled_from(tuple(combinations(names, 2)))) if len(names) > 1 else None
+        if ends is None:
+            return Fault(kind="pause", machine=names[0], heal_after_s=heal_after_s, **when)
+        return Fault(kind=kind, machines=ends, heal_after_s=heal_after_s, **when)
+    factor = 4.0 if kind == "slow" else None
+    return Fault(kind=kind, machine=draw(st.sampled_from(names)), heal_after_s=heal_after_s, factor=factor, **when)
+
+
+def late() -> st.SearchStrategy[Delay]:
+    """One control message that comes later than it would: past a step, past a transfer, past a lease."""
+    return st.builds(
+        lambda nth, kind, by_s: Delay(nth=nth, kind=kind, by_s=by_s),
+        st.integers(1, 8),
+        st.sampled_from(DELAYED),
+        st.sampled_from((0.1, 0.001, 0.01, 1.0, 8.0, 40.0)),
+    )
+
+
+@st.composite
+def situations(draw: st.DrawFn, base: Scenario, faults: Plans | None = None) -> Scenario:
+    """A whole situation around `base`, its requests written out; faults strike from the plans given."""
     requests = draw(workloads())
     machines = draw(groups(base.machines))
     asked = draw(of(base.workload.max_tokens, 200, "exact", 16))
     interleaving = draw(of(base.interleaving, 1, 2, 3))
+    delays = draw(st.lists(late(), max_size=MOST_DELAYS).map(tuple)) if faults is not None else ()
+    plan = draw(faults(machine_names(evolve(base, machines=machines)))) if faults is not None else ()
     return evolve(
         base,
         machines=machines,
+        faults=plan,
         interleaving=interleaving,
+        delays=delays,
         router=draw(routers(base.router)),
         scheduler=draw(schedulers(base.scheduler)),
         transfer=draw(transfers(base.transfer)),
