@@ -25,6 +25,7 @@ from emu.fake.costs import Costs, load_costs
 from emu.fake.faulty_link import FaultyLink
 from emu.fake.faulty_reports import FaultyReports
 from emu.fake.faulty_wire import FaultyWire
+from emu.fake.fickle_client import FickleClient
 from emu.fake.link import FakeLink, LinkRules
 from emu.fake.model import FakeModel, KvMemory
 from emu.fake.power import load_power
@@ -265,9 +266,19 @@ def build(
     site = _Site(cluster, clock, log, model, seated)
     strikes = site.with_faults(witness) if faulty else None
     wire, link, reports = (strikes.wire, strikes.link, strikes.reports) if strikes is not None else site.world()
-    client = FakeClient(
-        clock, workload, model, cluster.alone, log, max_tokens, scenario.seed, site.submit, site.tokens_so_far
+    client_parts = (
+        *(clock, workload, model, cluster.alone, log, max_tokens),
+        *(scenario.seed, site.submit, site.tokens_so_far),
     )
+    client = FakeClient(*client_parts)
+    if strikes is not None:
+        client = strikes.client = FickleClient(
+            *client_parts,
+            patience_ps=None if source.client_timeout_s is None else to_ps(source.client_timeout_s),
+            retries=source.client_retries,
+            backoff_ps=to_ps(source.retry_backoff_s),
+            latest_attempt=witness.attempt,
+        )
     heartbeat_ps = to_ps(scenario.transfer.heartbeat_s)
 
     def node_of(index: int, incarnation: int, own: Clock) -> MachineNode:
@@ -354,7 +365,9 @@ class _Site:
             max_flight_ps=to_ps(scenario.transfer.max_flight_s),
             carry=wire.carry,
         )
-        return Strikes(clock, self.log, witness, wire, link, reports, self.workers, self.nodes, places, revive)
+        nics = tuple(machine.profile.nics for machine in machines)
+        parts = (witness, wire, link, reports, self.workers, self.nodes, places, nics, revive, self.submit)
+        return Strikes(clock, self.log, *parts)
 
     def submit(self, message: Any) -> None:
         """To the router: what clients ask, machines tell and nobody says any more."""
@@ -369,8 +382,9 @@ class _Site:
 
 
 def is_faulty(scenario: Scenario) -> bool:
-    """Whether the scenario itself plans faults."""
-    return bool(scenario.faults or scenario.delays)
+    """Whether the scenario itself plans faults, or clients that lose patience."""
+    clients = scenario.workload
+    return bool(scenario.faults or scenario.delays or clients.client_retries or clients.client_timeout_s)
 
 
 def to_ps(seconds: float) -> int:

@@ -12,21 +12,30 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from emu.control.messages import Message
+from emu.control.messages import Drain
 from emu.fake.clock import PS_PER_S, HeapClock, TasksMadeRunnable
 from emu.fake.faulty_link import FaultyLink
 from emu.fake.faulty_reports import FaultyReports
 from emu.fake.faulty_wire import FaultyWire
-from emu.fake.plan import ANY, MESSAGE_FAULTS, ROUTER, SCALE, Strike, Trigger
+from emu.fake.fickle_client import FickleClient
+from emu.fake.plan import ANY, MESSAGE_FAULTS, PUT_FAULTS, ROUTER, SCALE, Strike, Trigger
 from emu.fake.process import Process
 from emu.fake.ways import ways_of
 from emu.fake.witness import Witness
 from emu.fake.worker import FakeWorker
 from emu.node.machine_node import MachineNode
-from emu.record.entries import FaultCode, FaultHealed, FaultStruck, MachineCrashed, MachineStarted
+from emu.record.entries import (
+    FaultCode,
+    FaultHealed,
+    FaultStruck,
+    MachineCrashed,
+    MachineLeft,
+    MachineStarted,
+)
 from emu.record.log import Log
 from emu.scenario.schema import Delay, Fault, Scenario, machine_names
 
+_LOOK_PS = PS_PER_S // 10  # how often a machine that is drained looks whether it has nothing left
 _STARTUP_S = 10.0  # of a machine that starts again, unless the fault says
 
 
@@ -65,7 +74,10 @@ class Strikes:
     workers: Sequence[FakeWorker]
     nodes: Sequence[MachineNode]
     places: list[Place]
+    nics: Sequence[int]  # network cards, by machine
     revive: Callable[[int, int], None]
+    submit: Callable[[Any], None]  # to the router
+    client: FickleClient = field(init=False)
     _nursery: trio.Nursery | None = field(init=False, default=None)
     _numbers: int = field(init=False, default=0)
     _kinds: dict[FaultCode, Callable[[Strike], None]] = field(init=False)
@@ -79,9 +91,16 @@ class Strikes:
             FaultCode.SLOW: self._slow,
             FaultCode.LINK_DOWN: self._link,
             FaultCode.LINK_SLOW: self._link,
+            FaultCode.NIC_DOWN: self._nic,
+            FaultCode.STALE_REPORT: self._stale,
+            FaultCode.DRAIN: self._drain,
+            FaultCode.JOIN: self._join,
+            FaultCode.CANCEL: self._cancel,
+            FaultCode.POISON: self._poison,
         }
 
-        self.wire.struck, self.wire.granted = self._hit, self.link.granted
+        self.wire.struck = self.link.struck = self._hit
+        self.wire.granted = self.link.granted
 
     def plan_all(self, scenario: Scenario) -> None:
         """All faults and delays of a scenario, in the order of the file."""
@@ -106,19 +125,21 @@ class Strikes:
         self._numbers += 1
         trigger = strike.trigger
         if trigger is not None:
-            self.witness.wait(trigger, lambda: self._at(self.clock.now_ps + trigger.after_ps, strike))
+            self.witness.wait(trigger, lambda _: self._at(self.clock.now_ps + trigger.after_ps, strike))
         else:
             self._at(strike.at_ps, strike)
+        if strike.kind is FaultCode.JOIN:
+            self.clock.call_first(self.clock.now_ps, lambda: self._be_absent(strike.machine))
 
-    def _hit(self, strike: Strike, sender: int, receiver: int, message: Message) -> None:
-        """A fault of messages has struck this one."""
-        named: Any = message
-        request = named.request.request_id if hasattr(message, "request") else getattr(message, "request_id", -1)
+    def _hit(self, strike: Strike, sender: int, receiver: int, request: int) -> None:
+        """A fault of messages or puts has struck one."""
         self._tell(strike, sender, receiver, request, int(self.witness.is_open(request)))
 
     def _at(self, at_ps: int, strike: Strike) -> None:
         if strike.kind in MESSAGE_FAULTS:
             self.clock.call_first(at_ps, lambda: self.wire.watch(strike))
+        elif strike.kind in PUT_FAULTS:
+            self.clock.call_first(at_ps, lambda: self.link.watch_puts(strike))
         else:
             self.clock.call_first(at_ps, lambda: self._kinds[strike.kind](strike))
 
@@ -160,23 +181,93 @@ class Strikes:
         self.reports.hear(machine, heard, place.incarnation)
 
     def _crash(self, strike: Strike) -> None:
-        machine = strike.machine
-        place, now = self.places[machine], self.clock.now_ps
         self._struck(strike)
-        if not place.up:
-            return  # what is gone cannot crash
+        if self.places[strike.machine].up:  # what is gone cannot crash
+            self._take_down(strike.machine, lambda: self._heal(strike, lambda: self._start_again(strike.machine)))
+
+    def _take_down(self, machine: int, then: Callable[[], None] = lambda: None, *, leaves: bool = False) -> None:
+        """A process is gone, with all that was in its memory."""
+        place, now = self.places[machine], self.clock.now_ps
         self.nodes[machine].halt()
-        self.log.write(MachineCrashed(now, machine, place.incarnation))
+        self.log.write((MachineLeft if leaves else MachineCrashed)(now, machine, place.incarnation))
         place.up = False
         place.held.clear()
         self._hear(machine)
+        if leaves:
+            self.reports.farewell(machine)
         self.link.fell(machine)
         scopes, place.scopes = place.scopes, []
         self.revive(machine, place.incarnation + 1)
-        self._heal(strike, lambda: self._start_again(machine))
+        then()
         for scope in scopes:
             scope.cancel()
         raise TasksMadeRunnable
+
+    def _be_absent(self, machine: int) -> None:
+        """A machine that will join is not there yet."""
+        if self.places[machine].up:
+            self._take_down(machine, leaves=True)
+
+    def _join(self, strike: Strike) -> None:
+        self._struck(strike)
+        if not self.places[strike.machine].up:
+            self._start_again(strike.machine)
+
+    def _drain(self, strike: Strike) -> None:
+        """The router places nothing there any more; the process leaves once it has nothing, or at the deadline."""
+        machine, place = strike.machine, self.places[strike.machine]
+        self._struck(strike)
+        if not place.up:
+            return
+        self.submit(Drain(machine))
+        incarnation, deadline_ps = place.incarnation, strike.deadline_ps
+        end_ps = None if deadline_ps is None else self.clock.now_ps + deadline_ps
+        idle_since: list[int] = []
+
+        def look() -> None:
+            if not place.up or place.incarnation != incarnation:
+                return
+            if end_ps is not None and self.clock.now_ps >= end_ps:
+                self._take_down(machine)
+            if _has_work(self.nodes[machine]):
+                idle_since.clear()
+            elif idle_since:  # twice in a row: nothing was on its way to it
+                self._take_down(machine, leaves=True)
+            else:
+                idle_since.append(self.clock.now_ps)
+            self.clock.call_first(self.clock.now_ps + _LOOK_PS, look)
+
+        self.clock.call_first(self.clock.now_ps + _LOOK_PS, look)
+
+    def _cancel(self, strike: Strike) -> None:
+        request = strike.request
+        self._tell(strike, ANY, ANY, request, int(self.witness.is_open(request)))
+        if self.witness.is_open(request):
+            self.client.cancel(request)
+
+    def _poison(self, strike: Strike) -> None:
+        """Whichever machine runs this request crashes, every time."""
+        trigger = Trigger("StepStarted", 1, ANY, strike.request, 0)
+
+        def crash(entry: Any) -> None:
+            self.witness.wait(trigger, crash)
+            machine = entry.machine
+            self.clock.call_first(self.clock.now_ps, lambda: self._crash(strike._replace(machine=machine)))
+
+        self.witness.wait(trigger, crash)
+
+    def _nic(self, strike: Strike) -> None:
+        """One network card of a machine is gone: the others carry what it did."""
+        cards = self.nics[strike.machine]
+        factor = 0 if cards == 1 else SCALE * cards // (cards - 1)
+        self._link(strike._replace(factor=factor, control=False))
+
+    def _stale(self, strike: Strike) -> None:
+        machine = strike.machine
+        self._struck(strike)
+        if self.places[machine].up:
+            self.reports.freeze(machine)
+            self._heal(strike, lambda: self.reports.thaw(machine))
 
     def _start_again(self, machine: int) -> None:
         place = self.places[machine]
@@ -276,6 +367,12 @@ class Strikes:
         self._heal(strike, lambda: change("heal"))
 
 
+def _has_work(node: MachineNode) -> bool:
+    core = node.core
+    busy = len(core.scheduler.prefills) + core.scheduler.decoding + len(core.sender.open) + len(core.receiver.open)
+    return bool(busy) or core.pool.free_blocks != core.pool.capacity
+
+
 async def _within(scope: trio.CancelScope, loop: Callable[[], Awaitable[None]]) -> None:
     with scope:
         await loop()
@@ -289,13 +386,12 @@ def strike_of(fault: Fault, names: dict[str, int]) -> Strike:
 
     first, second = fault.machines if fault.machines is not None else (fault.machine, None)
     heal_s = fault.heal_after_s
-    if fault.kind == "restart":
+    if fault.kind in ("restart", "poison"):
         heal_s = _STARTUP_S if fault.startup_s is None else fault.startup_s
     trigger = None
     if fault.on is not None:
-        request = ANY if fault.on_request is None else fault.on_request
-        after_ps = _ps(fault.after_s)
-        trigger = Trigger(fault.on, fault.nth or 1, place(fault.on_machine), request, after_ps)
+        of_request = ANY if fault.on_request is None else fault.on_request
+        trigger = Trigger(fault.on, fault.nth or 1, place(fault.on_machine), of_request, _ps(fault.after_s))
     return Strike(
         number=0,
         kind=FaultCode[fault.kind.upper()],
@@ -303,6 +399,7 @@ def strike_of(fault: Fault, names: dict[str, int]) -> Strike:
         trigger=trigger,
         machine=place(first),
         peer=place(second),
+        request=ANY if fault.request is None else fault.request,
         heal_after_ps=None if heal_s is None else _ps(heal_s),
         factor=SCALE if fault.factor is None else max(1, round(fault.factor * SCALE)),
         control=fault.plane != "data",
@@ -312,6 +409,7 @@ def strike_of(fault: Fault, names: dict[str, int]) -> Strike:
         nth=fault.nth or 1,
         times=fault.count or 1,
         by_ps=_ps(fault.by_s),
+        deadline_ps=None if fault.deadline_s is None else _ps(fault.deadline_s),
     )
 
 

@@ -128,6 +128,18 @@ class Silent(NamedTuple):
     machine: int
 
 
+class Drain(NamedTuple):
+    """To the router, by whoever runs the cluster: this machine is to leave. Place nothing new there."""
+
+    machine: int
+
+
+class Withdraw(NamedTuple):
+    """Client to router: this request is over for me, whatever becomes of it."""
+
+    request_id: int
+
+
 class Cancel(NamedTuple):
     """Router to machine: these attempts are over; give back all that they hold."""
 

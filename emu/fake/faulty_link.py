@@ -2,7 +2,8 @@
 
 It takes the place of FakeLink in a run that faults may strike. A posted put cannot be recalled: it lands whatever
 becomes of its poster, unless the memory that it was to write into is gone, or it has stood still and `max_flight_ps`
-have passed since. Then it lands nowhere, its connection is broken, and whatever is posted on that fails too.
+have passed since. Then it lands nowhere, its connection is broken, and whatever is posted on that fails too. Faults of
+puts hit the nth put between two machines, or any: it lands late or garbled, fails, or is never heard of again.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from emu.control.messages import Message
 from emu.fake.clock import PS_PER_S
 from emu.fake.link import Connection, FakeLink, Flow, Key
 from emu.fake.model import KvMemory
-from emu.fake.plan import SCALE
+from emu.fake.plan import SCALE, Counted, Strike
 from emu.fake.ways import Ways
-from emu.record.entries import LandedNowhere
+from emu.record.entries import FaultCode, LandedNowhere
 
 Carry = Callable[[int, int, int, Message, Callable[[], object], int], None]
 
@@ -29,11 +30,15 @@ class FaultyLink(FakeLink):
 
     max_flight_ps: int
     carry: Carry
+    struck: Callable[[Strike, int, int, int], None] = field(init=False)
     ways: Ways = field(init=False, factory=Ways)
     _broken: set[tuple[int, Key]] = field(init=False, factory=set)
     _regions: dict[tuple[int, Key], KvMemory] = field(init=False, factory=dict)  # what was granted, by target and key
     _orphans: set[tuple[int, Key]] = field(init=False, factory=set)  # connections whose poster is gone
     _doomed: set[Flow] = field(init=False, factory=set)  # have stood still
+    _rules: list[Counted] = field(init=False, factory=list)
+    _hit: dict[Flow, Strike] = field(init=False, factory=dict)  # what strikes it when it lands
+    _mute: set[tuple[int, Key]] = field(init=False, factory=set)  # connections whose completions are lost
     _waiting: list[tuple[int, PostSignal]] = field(init=False, factory=list)  # signals behind a cut
 
     def put(self, source: int, put: Put) -> int:
@@ -41,11 +46,33 @@ class FaultyLink(FakeLink):
         moved = super().put(source, put)
         flow = next(reversed(self._out[source]))
         flow.memory = self._regions[put.target, key]
+        if self._rules:
+            self._strike(flow)
         if (source, key) in self._broken:
             self.clock.call_at(self.clock.now_ps, self._salt, lambda: self._fail(flow))
         elif not flow.rate:
             self._doom(flow)
         return moved
+
+    def watch_puts(self, strike: Strike) -> None:
+        """From now on count puts for this fault."""
+        self._rules.append(Counted(strike))
+
+    def _strike(self, flow: Flow) -> None:
+        source, put = flow.source, flow.put
+        key = (put.request_id, put.attempt)
+        for rule in tuple(self._rules):
+            if not rule.hits(source, put.target, put.request_id):
+                continue
+            if rule.spent:
+                self._rules.remove(rule)
+            self.struck(rule.strike, source, put.target, put.request_id)
+            if rule.strike.kind is FaultCode.POST_FAIL:
+                self._broken.add((source, key))
+            elif rule.strike.kind is FaultCode.LOSE_COMPLETION:
+                self._mute.add((source, key))
+            else:
+                self._hit[flow] = rule.strike
 
     def signal(self, source: int, signal: PostSignal) -> None:
         key = (signal.signal.request_id, signal.signal.attempt)
@@ -112,11 +139,32 @@ class FaultyLink(FakeLink):
         self.clock.call_at(at_ps, self._salt, lambda: self._fail(flow))
 
     def _land(self, flow: Flow) -> None:
+        strike = self._hit.pop(flow, None)
+        if strike is not None and strike.kind is FaultCode.LATE_WRITE:
+            self._linger(flow, strike.by_ps)
+            return
         if flow.memory is self.workers[flow.put.target].memory and not self._is_broken(flow):
             self._doomed.discard(flow)
             super()._land(flow)
+            if strike is not None:
+                flow.memory.garble(flow.put.target_blocks)
         else:
             self._fail(flow)
+
+    def _linger(self, flow: Flow, by_ps: int) -> None:
+        """All of it is sent; where it is meanwhile nobody knows."""
+        source, target = flow.source, flow.put.target
+        self._doomed.discard(flow)
+        del self._out[source][flow]
+        del self._in[target][flow]
+        self._share(source, target)
+
+        def land() -> None:
+            self._out[source][flow] = None
+            self._in[target][flow] = None
+            self._land(flow)
+
+        self.clock.call_at(self.clock.now_ps + by_ps, self._salt, land)
 
     def _is_broken(self, flow: Flow) -> bool:
         return (flow.source, (flow.put.request_id, flow.put.attempt)) in self._broken
@@ -152,6 +200,8 @@ class FaultyLink(FakeLink):
             connection.signal = None
         if (source, key) in self._orphans and not connection.flows and connection.signal is None:
             self._connections.pop((source, key), None)  # nobody is there to post anything behind it
+        elif connection.watched and not connection.flows and (source, key) in self._mute:
+            self._connections.pop((source, key), None)  # it is over, and nobody will hear of it
         else:
             super()._settle(source, key, connection)
 

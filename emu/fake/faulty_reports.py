@@ -22,9 +22,11 @@ class _Hearing:
 
     heard: bool = True
     changes: int = 0  # how often that changed
+    silent: bool = False  # the router has been told so
     posting: bool = False  # reports are handed to the router one by one
     epoch: int = 0  # of the last report before the silence
     incarnation: int = 0
+    frozen: list[LoadReport] = field(factory=list)  # what it goes on saying, while it does
 
 
 @define(kw_only=True)
@@ -41,15 +43,36 @@ class FaultyReports(FakeReports):
         self._salt = self.clock.salt("reports")
 
     def register(self, machine: int, source: Callable[[int], LoadReport]) -> None:
+        hearing = self._hearings[machine]
+
+        def say(at_ps: int) -> LoadReport:
+            return hearing.frozen[-1] if hearing.frozen else source(at_ps)
+
         if machine < len(self._reporters):
-            self._reporters[machine].source = source  # a new incarnation
+            self._reporters[machine].source = say  # a new incarnation
         else:
-            super().register(machine, source)
+            super().register(machine, say)
+
+    def freeze(self, machine: int) -> None:
+        """From now on its reports say what they would say now, again and again."""
+        hearing = self._hearings[machine]
+        hearing.frozen.append(self._reporters[machine].source(self.clock.now_ps))
+
+    def thaw(self, machine: int) -> None:
+        hearing, reporter = self._hearings[machine], self._reporters[machine]
+        if hearing.frozen:
+            hearing.frozen.pop()
+            reporter.changed_ps = self.clock.now_ps
+            self._list(machine, reporter)
 
     def changing(self, machine: int) -> None:
         hearing = self._hearings[machine]
         if hearing.heard and not hearing.posting:
             super().changing(machine)
+
+    def farewell(self, machine: int) -> None:
+        """The machine says itself that it is not there."""
+        self._missed(machine, self._hearings[machine].changes)
 
     def hear(self, machine: int, heard: bool, incarnation: int) -> None:
         """From now on reports of this machine get through, or not; of that incarnation."""
@@ -58,8 +81,7 @@ class FaultyReports(FakeReports):
             return
         if not heard:
             self.changing(machine)  # what it has said by now
-            if not hearing.posting:
-                hearing.epoch = reporter.source(now).epoch
+            hearing.epoch = max(hearing.epoch, reporter.source(now).epoch)
         elif incarnation != hearing.incarnation:
             hearing.posting = True
             reporter.sent.clear()
@@ -73,15 +95,15 @@ class FaultyReports(FakeReports):
                 self._post_next(machine, change)
             else:
                 self._list(machine, reporter)
-        elif not hearing.posting:
+        elif not hearing.silent:
             last_ps = self._tick(reporter, now) if period_ps else now
             at_ps = last_ps + self.latency_ps + self.detect_after_ps
             self.clock.call_at(at_ps, self._salt, lambda: self._missed(machine, change))
 
     def _missed(self, machine: int, change: int) -> None:
         hearing = self._hearings[machine]
-        if hearing.changes == change:
-            hearing.posting = True
+        if hearing.changes == change and not hearing.silent:
+            hearing.silent = hearing.posting = True
             self._reporters[machine].sent.clear()
             self.deliver(Silent(machine))
 
@@ -98,7 +120,7 @@ class FaultyReports(FakeReports):
             report = reporter.source(clock.now_ps)
             clock.call_at(clock.now_ps + self.latency_ps, self._salt, lambda: self.deliver(report), vital=False)
             if report.epoch > hearing.epoch:
-                hearing.posting = False
+                hearing.silent = hearing.posting = False
                 reporter.asked_ps, reporter.changed_ps = clock.now_ps, clock.now_ps
                 self._list(machine, reporter)
             else:

@@ -7,12 +7,13 @@ between two machines or any, counted from the fault's time on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from attrs import define, field, frozen
 
 from emu.control.messages import Grant, Heartbeat, Message
 from emu.fake.clock import PS_PER_S, HeapClock
-from emu.fake.plan import ANY, ROUTER, SCALE, Strike
+from emu.fake.plan import ROUTER, SCALE, Counted, Strike
 from emu.fake.ways import Ways
 from emu.record.entries import FaultCode
 
@@ -22,39 +23,18 @@ Hand = Callable[[], object]
 
 
 @define(eq=False)
-class _Rule:
-    """One fault of messages; `seen` of its kind have come since it holds."""
-
-    strike: Strike
-    seen: int = 0
-
-    def hits(self, source: int, target: int, message: Message) -> bool:
-        strike = self.strike
-        if type(message).__name__ != strike.message:
-            return False
-        if strike.machine not in (ANY, source) or strike.peer not in (ANY, target):
-            return False
-        self.seen += 1
-        return strike.nth <= self.seen < strike.nth + strike.times
-
-    @property
-    def spent(self) -> bool:
-        return self.seen >= self.strike.nth + self.strike.times - 1
-
-
-@define(eq=False)
 class FaultyWire:
-    """All wires of a cluster. `struck(strike, sender, receiver, message)` is told of every message that was hit."""
+    """All wires of a cluster. `struck(strike, sender, receiver, request)` is told of every message that was hit."""
 
     clock: HeapClock
     latency_ps: int
     deliver: Callable[[int, Message], None]
     deliver_to_router: Callable[[Message], None]
     indices: dict[str, int]  # of machines, by name
-    struck: Callable[[Strike, int, int, Message], None] = field(init=False)
+    struck: Callable[[Strike, int, int, int], None] = field(init=False)
     granted: Callable[[int, tuple[int, int]], None] = field(init=False)  # told of every grant when it is sent
     ways: Ways = field(init=False, factory=Ways)
-    _rules: list[_Rule] = field(init=False, factory=list)
+    _rules: list[Counted] = field(init=False, factory=list)
     _held: dict[tuple[int, int, str], list[Hand]] = field(init=False, factory=dict)  # to be overtaken
 
     def port(self, name: str) -> FaultyPort:
@@ -63,7 +43,7 @@ class FaultyWire:
 
     def watch(self, strike: Strike) -> None:
         """From now on count messages for this fault."""
-        self._rules.append(_Rule(strike))
+        self._rules.append(Counted(strike))
 
     def send(self, salt: int, source: int, target: int, message: Message) -> None:
         if type(message) is Grant:
@@ -97,12 +77,12 @@ class FaultyWire:
 
     def _lags(self, source: int, target: int, message: Message) -> tuple[list[int], int]:
         """How much later it comes, each time that it does; and how long it waits for another to overtake it."""
-        lags, hold_ps = [0], 0
+        lags, hold_ps, request = [0], 0, request_of(message)
         for rule in tuple(self._rules):
-            if not rule.hits(source, target, message):
-                continue
             strike = rule.strike
-            self.struck(strike, source, target, message)
+            if type(message).__name__ != strike.message or not rule.hits(source, target, request):
+                continue
+            self.struck(strike, source, target, request)
             if strike.kind is FaultCode.LOSE:
                 lags = []
             elif strike.kind is FaultCode.DUPLICATE:
@@ -126,6 +106,13 @@ class FaultyWire:
                 hand()
 
         self.clock.call_at(self.clock.now_ps + latency_ps + hold_ps, salt, wait_no_longer)
+
+
+def request_of(message: Any) -> int:
+    """The request that a message is about; -1 of none."""
+    asked = getattr(message, "request", None)
+    found: int = getattr(message, "request_id", -1) if asked is None else asked.request_id
+    return found
 
 
 @frozen

@@ -57,6 +57,14 @@ class KvMemory:
         extent = self._extents.get(block)
         return extent is not None and extent.content == content and extent.first + extent.blocks.index(block) == place
 
+    def garble(self, blocks: Sequence[int]) -> None:
+        """What stands in these blocks is nobody's any more."""
+        self.write(blocks, _digest(repr([self._seen(blocks), "garbled"])))
+
+    def checksum(self, blocks: Sequence[int]) -> int:
+        """Of what stands in these blocks, in this order: the same wherever the same was written."""
+        return _digest(repr(self._seen(blocks)))
+
     def read(self, blocks: Sequence[int], content: int) -> int:
         """The fingerprint of what an attention over these blocks sees: `content` itself when all is as it should be."""
         blocks, found = list(blocks), list(map(self._extents.get, blocks))

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from attrs import define
+
 from emu.record.entries import FaultCode
 
 ROUTER: Final = -1  # as an end of a wire
 ANY: Final = -2  # a machine that a fault does not name
 MESSAGE_FAULTS: Final = (FaultCode.LOSE, FaultCode.DUPLICATE, FaultCode.DELAY, FaultCode.REORDER)
+PUT_FAULTS: Final = (FaultCode.LATE_WRITE, FaultCode.POST_FAIL, FaultCode.LOSE_COMPLETION, FaultCode.CORRUPT)
 SCALE: Final = 1000  # of factors, which are whole thousandths
 
 
@@ -34,6 +37,7 @@ class Strike(NamedTuple):
     trigger: Trigger | None = None
     machine: int = ANY
     peer: int = ANY
+    request: int = ANY
     heal_after_ps: int | None = None
     factor: int = SCALE
     control: bool = True  # which planes
@@ -43,3 +47,26 @@ class Strike(NamedTuple):
     nth: int = 1
     times: int = 1  # in a row
     by_ps: int = 0
+    deadline_ps: int | None = None
+
+
+@define(eq=False)
+class Counted:
+    """A fault of messages or puts while it holds: it hits those numbered `nth` to `nth + times - 1` of its kind."""
+
+    strike: Strike
+    seen: int = 0
+
+    def hits(self, source: int, target: int, request: int) -> bool:
+        """Whether it hits this one, of its kind, which is counted if it is between the ends that the fault names."""
+        strike = self.strike
+        if strike.machine not in (ANY, source) or strike.peer not in (ANY, target):
+            return False
+        if strike.request not in (ANY, request):
+            return False
+        self.seen += 1
+        return strike.nth <= self.seen < strike.nth + strike.times
+
+    @property
+    def spent(self) -> bool:
+        return self.seen >= self.strike.nth + self.strike.times - 1

@@ -19,7 +19,7 @@ class _Wait:
 
     trigger: Trigger
     left: int
-    fire: Callable[[], None]
+    fire: Callable[[Any], None]
 
 
 @define(eq=False)
@@ -29,12 +29,14 @@ class Witness:
     _waits: dict[str, list[_Wait]] = field(init=False, factory=dict)
     _places: dict[int, tuple[int, ...]] = field(init=False, factory=dict)  # open requests and their machines
 
+    _attempts: dict[int, int] = field(init=False, factory=dict)
+
     @property
     def handlers(self) -> Mapping[type, Callable[[Any], None]]:
         return dict.fromkeys(KINDS, self._see)
 
-    def wait(self, trigger: Trigger, fire: Callable[[], None]) -> None:
-        """`fire` when the trigger's entry is written; its delay is the caller's."""
+    def wait(self, trigger: Trigger, fire: Callable[[Any], None]) -> None:
+        """`fire` with the trigger's entry when that is written; the delay is the caller's."""
         self._waits.setdefault(trigger.entry, []).append(_Wait(trigger, trigger.nth, fire))
 
     def live(self, machine: int) -> int:
@@ -42,6 +44,10 @@ class Witness:
         if machine == ANY:
             return len(self._places)
         return sum(machine in places for places in self._places.values())
+
+    def attempt(self, request: int) -> int:
+        """The latest that an open request was assigned; 0 before the first."""
+        return self._attempts.get(request, 0)
 
     def is_open(self, request: int) -> bool:
         return request in self._places
@@ -52,8 +58,10 @@ class Witness:
             self._places[entry.request] = ()
         elif kind is Assigned:
             self._places[entry.request] = (entry.prefill_machine, entry.decode_machine)
+            self._attempts[entry.request] = entry.attempt
         elif kind is RequestEnded:
             self._places.pop(entry.request, None)
+            self._attempts.pop(entry.request, None)
         waits = self._waits.get(kind.__name__)
         if not waits:
             return
@@ -62,7 +70,7 @@ class Witness:
                 wait.left -= 1
                 if not wait.left:
                     waits.remove(wait)
-                    wait.fire()
+                    wait.fire(entry)
 
 
 def _fits(trigger: Trigger, entry: Any) -> bool:

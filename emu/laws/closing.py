@@ -6,7 +6,7 @@ Requests that did not end are named in `lives`.
 from __future__ import annotations
 
 from emu.laws.verdicts import Handlers, Law, Names
-from emu.record.entries import BeliefClosed, MachineClosed, MachineCrashed, MachineStarted, RunEnded
+from emu.record.entries import BeliefClosed, MachineClosed, MachineCrashed, MachineLeft, MachineStarted, RunEnded
 from emu.record.start import RunStarted
 
 
@@ -38,6 +38,7 @@ class Closing:
             BeliefClosed: self._belief_closed,
             RunEnded: self._run_ended,
             MachineCrashed: lambda entry: self._down.add(entry.machine),
+            MachineLeft: lambda entry: self._down.add(entry.machine),
             MachineStarted: lambda entry: self._down.discard(entry.machine),
         }
 

@@ -46,6 +46,7 @@ class Downs:
             **dict.fromkeys(_DEEDS, self._did),
             e.Landed: self._did,
             e.MachineCrashed: self._crashed,
+            e.MachineLeft: self._crashed,
             e.MachineStarted: self._started,
         }
 
@@ -60,7 +61,7 @@ class Downs:
             what = f"{self._names[entry[1]]} crashed at {seconds(since_ps)} and then {type(entry).__name__} was written"
             self.silent.broken(entry.at_ps, what)
 
-    def _crashed(self, entry: e.MachineCrashed) -> None:
+    def _crashed(self, entry: e.MachineCrashed | e.MachineLeft) -> None:
         machine, incarnation = entry.machine, entry.incarnation
         if machine in self._down or incarnation != self._incarnations.get(machine, 0):
             self.rise.broken(entry.at_ps, f"{self._names[machine]} crashed in incarnation {incarnation}")

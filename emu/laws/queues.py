@@ -76,6 +76,7 @@ class Queues:
             e.RequestEnded: self._ended,
             e.AttemptEnded: self._ended,
             e.MachineCrashed: self._crashed,
+            e.MachineLeft: self._crashed,
         }
 
     def finish(self, at_ps: int) -> None:
@@ -166,7 +167,7 @@ class Queues:
         if entry.machine >= 0:
             self._give_up(self._prompts[entry.machine], entry.at_ps, entry[2:4])
 
-    def _crashed(self, entry: e.MachineCrashed) -> None:
+    def _crashed(self, entry: e.MachineCrashed | e.MachineLeft) -> None:
         """Whoever waited there waits no more."""
         for queue in (self._prompts[entry.machine], self._reservations[entry.machine]):
             for key in tuple(queue.since_ps):

@@ -66,6 +66,7 @@ class Stalls:
             e.RequestEnded: self._ended,
             e.AttemptEnded: self._ended,
             e.MachineCrashed: self._crashed,
+            e.MachineLeft: self._crashed,
             e.FaultStruck: self._struck,
             e.FaultHealed: self._healed,
         }
@@ -112,7 +113,7 @@ class Stalls:
     def _touched(self, entry: e.Reserved | e.Released) -> None:
         self._touch(entry[1], entry[0])
 
-    def _crashed(self, entry: e.MachineCrashed) -> None:
+    def _crashed(self, entry: e.MachineCrashed | e.MachineLeft) -> None:
         self._lines[entry.machine] = _Line(touched_ps=entry.at_ps)
 
     def _struck(self, entry: e.FaultStruck) -> None:

@@ -56,6 +56,7 @@ class Steps:
             e.StepFinished: self._finished,
             e.StepsCut: self._cut,
             e.MachineCrashed: self._crashed,
+            e.MachineLeft: self._crashed,
             e.MachineStarted: self._up_again,
             e.FaultStruck: self._struck,
             e.FaultHealed: self._healed,
@@ -133,7 +134,7 @@ class Steps:
         worker.busy_ps += at_ps - started_ps
         worker.idle_since_ps = at_ps
 
-    def _crashed(self, entry: e.MachineCrashed) -> None:
+    def _crashed(self, entry: e.MachineCrashed | e.MachineLeft) -> None:
         worker = self._workers[entry.machine]
         if worker.batch is not None:
             what = f"{self._names[entry.machine]} crashed in the run of {seconds(worker.batch[0])}, which was not cut"

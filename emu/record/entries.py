@@ -352,6 +352,22 @@ class MachineCrashed(NamedTuple):
     incarnation: int
 
 
+class MachineLeft(NamedTuple):
+    """This incarnation of a machine has gone by itself, with nothing left in it; or it has never been there (at 0)."""
+
+    at_ps: int
+    machine: int
+    incarnation: int
+
+
+class Resent(NamedTuple):
+    """The client sends its request again, for the `times`th time, under the same name."""
+
+    at_ps: int
+    request: int
+    times: int
+
+
 class MachineStarted(NamedTuple):
     """A new incarnation of a machine is ready, with an empty pool. The first ones are not told."""
 
@@ -506,6 +522,8 @@ Entry = (
     | FaultHealed
     | MachineCrashed
     | MachineStarted
+    | MachineLeft
+    | Resent
     | LandedNowhere
     | MachineClosed
     | BeliefClosed

@@ -23,24 +23,37 @@ ON_WIRE: Final = tuple(kind.__name__ for kind in Message.__args__ if kind.__name
 
 # kind: the keys that it must have, and those that it may have, beside those that say when
 _HEALS: Final = ("heal_after_s",)
+_COUNTED: Final = ("machines", "request", "count")
 _LINK: Final = ("machine", "machines", "plane", "one_way", "heal_after_s")
 _TAKES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "crash": (("machine",), _HEALS),
     "restart": (("machine",), ("startup_s",)),
+    "drain": (("machine",), ("deadline_s",)),
+    "join": (("machine",), ()),
     "pause": (("machine",), _HEALS),
     "hang": (("machine",), _HEALS),
     "slow": (("machine", "factor"), _HEALS),
     "link_down": ((), _LINK),
     "link_slow": (("factor",), _LINK),
-    "lose": (("message",), ("machines", "count")),
-    "duplicate": (("message",), ("machines", "count", "by_s")),
-    "delay": (("message", "by_s"), ("machines", "count")),
-    "reorder": (("message",), ("machines", "count", "by_s")),
+    "late_write": (("by_s",), _COUNTED),
+    "post_fail": ((), _COUNTED),
+    "lose_completion": ((), _COUNTED),
+    "corrupt": ((), _COUNTED),
+    "nic_down": (("machine",), _HEALS),
+    "lose": (("message",), _COUNTED),
+    "duplicate": (("message",), (*_COUNTED, "by_s")),
+    "delay": (("message", "by_s"), _COUNTED),
+    "reorder": (("message",), (*_COUNTED, "by_s")),
+    "stale_report": (("machine",), _HEALS),
+    "cancel": (("request",), ()),
+    "poison": (("request",), ("startup_s",)),
 }
+_OF_PUTS: Final = ("late_write", "post_fail", "lose_completion", "corrupt")
 _WORDS: Final = {
     "machine": "the machine that the fault strikes",
     "factor": "a number of times as long",
     "message": "the name of a control message",
+    "request": "the number of a request, counted from 0",
     "by_s": "how many seconds later",
 }
 _WHEN: Final = ("kind", "at_s", "on", "on_machine", "on_request", "after_s", "nth")
@@ -54,6 +67,9 @@ def check_faults(scenario: Scenario, origin: Origin) -> None:
         _check_keys(fault, key, origin)
         _check_ends(fault, key, names, origin)
         _check_when(fault, key, names, origin)
+        if fault.kind == "late_write" and (fault.by_s or 0.0) > scenario.transfer.max_flight_s:
+            expected = f"expected at most transfer.max_flight_s = {scenario.transfer.max_flight_s}, got {fault.by_s}"
+            raise origin.refusal((*key, "by_s"), expected)
         if fault.message is not None:
             _check_word(fault.message, (*key, "message"), ON_WIRE, "a control message", origin)
     for index, delay in enumerate(scenario.delays):
@@ -88,23 +104,24 @@ def _check_ends(fault: Fault, key: Key, names: tuple[str, ...], origin: Origin) 
     for place, name in enumerate(fault.machines or ()):
         if name != ROUTER:
             _check_word(name, (*key, "machines", place), names, "a machine", origin)
-        elif fault.plane != "control" and on_link:
-            raise origin.refusal((*key, "plane"), 'expected "control", since no KV cache goes to the router')
+        elif (fault.plane != "control" and on_link) or fault.kind in _OF_PUTS:
+            where = (*key, "plane") if on_link else (*key, "machines", place)
+            raise origin.refusal(where, "expected the control plane or a machine: no KV cache goes to the router")
 
 
 def _check_when(fault: Fault, key: Key, names: tuple[str, ...], origin: Origin) -> None:
-    on_messages = fault.message is not None
+    on_messages = fault.message is not None or fault.kind in _OF_PUTS
     if fault.on is not None and fault.at_s is not None:
         raise origin.refusal((*key, "on"), "expected nothing beside at_s, or no at_s")
     if fault.on is None:
-        if fault.at_s is None and not on_messages:
+        if fault.at_s is None and not on_messages and fault.kind != "poison":
             raise origin.refusal((*key, "at_s"), "expected a time, or on = an entry's name; got nothing")
         for name in ("on_machine", "on_request", "after_s", *(() if on_messages else ("nth",))):
             if getattr(fault, name) is not None:
                 raise origin.refusal((*key, name), "expected nothing unless on names an entry")
         return
     if on_messages:
-        raise origin.refusal((*key, "on"), "expected nothing: a fault of messages counts those, by nth")
+        raise origin.refusal((*key, "on"), "expected nothing: a fault of messages or puts counts those, by nth")
     _check_word(fault.on, (*key, "on"), ENTRIES, "an entry", origin)
     if fault.on_machine is not None:
         _check_word(fault.on_machine, (*key, "on_machine"), names, "a machine", origin)

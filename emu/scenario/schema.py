@@ -28,15 +28,25 @@ Plane: TypeAlias = Literal["control", "data", "both"]
 FaultKind: TypeAlias = Literal[
     "crash",
     "restart",
+    "drain",
+    "join",
     "pause",
     "hang",
     "slow",
+    "late_write",
+    "post_fail",
+    "lose_completion",
+    "corrupt",
+    "nic_down",
     "link_down",
     "link_slow",
     "lose",
     "duplicate",
     "delay",
     "reorder",
+    "stale_report",
+    "cancel",
+    "poison",
 ]
 
 
@@ -140,6 +150,9 @@ class WorkloadSource:
     max_tokens: int | Literal["exact"] = field(
         default=2048, validator=at_least(1)
     )  # what clients ask for; exact: their true length
+    client_timeout_s: float | None = field(default=None, validator=positive_seconds())  # without a further token
+    client_retries: int = field(default=0, validator=at_least(0))  # of a request that was refused or not answered
+    retry_backoff_s: float = field(default=1.0, validator=positive_seconds())  # after a refusal, then twice as long
 
 
 @frozen(kw_only=True)
@@ -169,8 +182,10 @@ class Fault:
     machine: str | None = field(default=None, validator=text())
     machines: tuple[str, ...] | None = None  # the two ends of a link; a message's sender and receiver
     message: str | None = field(default=None, validator=text())  # the name of a control message
+    request: int | None = field(default=None, validator=at_least(0))
     heal_after_s: float | None = field(default=None, validator=positive_seconds())  # None: never
     startup_s: float | None = field(default=None, validator=positive_seconds())  # restart: until it is ready
+    deadline_s: float | None = field(default=None, validator=positive_seconds())  # drain; None: it may take its time
     factor: float | None = field(default=None, validator=ratio(1e-3, 1e6))  # slow, link_slow: times as long
     plane: Plane | None = None  # link_down, link_slow; None: both
     one_way: bool = False  # link_down, link_slow: only from the first machine to the second, or out of the one

@@ -1,12 +1,13 @@
 """What faults do to the emulated world, exactly, and that a world which could have faults is the one which has none."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from small_clusters import PS_PER_MS, Keep, Row, Written, rows, scenario_of, scenarios, workload_of, written
 
+from emu.control.messages import LoadReport
 from emu.record import entries as e
 from emu.run import Cluster, build
 from emu.scenario.schema import Delay, Fault, Scenario
@@ -196,3 +197,93 @@ def test_the_router_is_told_of_silence_after_the_time_to_detect_and_not_before()
     # the last report was taken at 0.75 s, since the two machines' ticks are spread over the period of 0.1 s
     expected_s = 0.75 + scenario.network.control_latency_s + scenario.router.detect_after_s
     assert told == [round(expected_s * S)]
+
+
+def puts(*faults: Fault) -> tuple[Written, Written]:
+    """The same load without and with faults of puts."""
+    load: list[Row] = [(at * 300, 700, 20) for at in range(4)]
+    return struck([], load), struck(faults, load)
+
+
+def test_a_late_write_lands_that_much_later_and_its_signal_behind_it() -> None:
+    plain, late = puts(Fault(kind="late_write", nth=2, by_s=0.5))
+    usual, held = plain.of(e.Landed)[1], next(entry for entry in late.of(e.Landed) if entry.request == 1)
+    assert held.at_ps == usual.at_ps + S // 2
+    [commit] = [entry for entry in late.of(e.Committed) if entry.request == 1]
+    assert commit.signalled_ps > held.at_ps
+
+
+def test_a_post_that_fails_lands_nowhere_and_is_followed_by_no_signal() -> None:
+    plain, failed = puts(Fault(kind="post_fail", nth=2))
+    [nowhere] = failed.of(e.LandedNowhere)
+    assert (nowhere.request, nowhere.bytes) == (1, plain.of(e.Landed)[1].bytes)
+    [strike] = failed.of(e.FaultStruck)
+    assert (strike.machine, strike.peer, strike.request, strike.live) == (0, 1, 1, 1)
+
+
+def test_corruption_is_loud() -> None:
+    plain, corrupt = puts(Fault(kind="corrupt", nth=2))
+    digests = [{entry.request: entry.output_digest for entry in found.of(e.RequestEnded)} for found in (plain, corrupt)]
+    changed = {request for request in digests[0] if digests[0][request] != digests[1].get(request)}
+    assert changed == {1}
+
+
+def test_a_machine_with_a_card_less_sends_slower() -> None:
+    keys = {"network": scenario_of().network.__class__(bandwidth_factor=0.01)}
+    load: list[Row] = [(0, 2000, 2)]
+    plain, found = struck([], load, **keys), struck([Fault(kind="nic_down", machine="decode-0", at_s=0)], load, **keys)
+    usual_ps, slow_ps = (each.of(e.Landed)[0].at_ps - each.of(e.TransferStarted)[0].at_ps for each in (plain, found))
+    assert 1.1 < slow_ps / usual_ps < 8 / 7 + 0.01
+
+
+def test_a_machine_that_joins_was_not_there_before() -> None:
+    found = struck([Fault(kind="join", machine="decode-1", at_s=1.0)], decode=2)
+    assert found.of(e.MachineLeft) == [e.MachineLeft(0, 2, 0)]
+    assert found.of(e.MachineStarted) == [e.MachineStarted(S, 2, 1)]
+    deeds = [entry for entry in found.entries if getattr(entry, "machine", -1) == 2 and 0 < entry[0] < S]
+    assert deeds == []
+
+
+def test_whoever_runs_a_poisoned_request_crashes() -> None:
+    found = struck([Fault(kind="poison", request=2, startup_s=1.0)])
+    started = next(entry for entry in found.of(e.StepStarted) if 2 in [piece.request for piece in entry.prefills])
+    assert found.of(e.MachineCrashed)[0] == e.MachineCrashed(started.at_ps, started.machine, 0)
+
+
+def test_stale_reports_say_what_was_true() -> None:
+    scenario = scenario_of(faults=(Fault(kind="stale_report", machine="prefill-0", at_s=0.5, heal_after_s=0.5),))
+    run = build(Cluster.of(scenario), workload_of(LOAD))
+    taken: list[tuple[int, int]] = []
+    channel = run.router._reports
+
+    class Noted:
+        """The channel of reports, and what came over it."""
+
+        def collect(self) -> list[LoadReport]:
+            reports = list(channel.collect())
+            taken.extend((run.clock.now_ps, report.taken_ps) for report in reports if report.machine == 0)
+            return reports
+
+    run.router._reports = cast(Any, Noted())
+    run.go()
+    frozen = {stamp for at_ps, stamp in taken if 650 * PS_PER_MS < at_ps < S}
+    assert frozen == {500 * PS_PER_MS}
+    assert taken[-1][1] > S
+
+
+def clients(**keys: Any) -> Written:
+    """Two requests at once, for a router that takes one."""
+    scenario = scenario_of()
+    workload = scenario.workload.__class__(synthetic="azure-conv", rate_rps=1.0, duration_s=1.0, **keys)
+    router = scenario.router.__class__(queue_limit_requests=1)
+    return struck([], [(0, 500, 20), (0, 500, 20)], workload=workload, router=router)
+
+
+def test_a_client_that_was_refused_asks_again_after_a_pause_and_gives_up_in_the_end() -> None:
+    once = clients()
+    assert sorted(entry.status for entry in once.of(e.RequestEnded)) == [e.Status.COMPLETED, e.Status.REJECTED]
+    again = clients(client_retries=3, retry_backoff_s=0.2)
+    assert [entry.at_ps // PS_PER_MS for entry in again.of(e.Resent)] == [200, 600, 1400]
+    assert {entry.status for entry in again.of(e.RequestEnded)} == {e.Status.COMPLETED}
+    impatient = clients(client_retries=1, retry_backoff_s=0.01)
+    assert sorted(entry.status for entry in impatient.of(e.RequestEnded)) == [e.Status.COMPLETED, e.Status.REJECTED]

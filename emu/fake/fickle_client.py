@@ -1,0 +1,86 @@
+"""FickleClient: clients that lose patience, send their requests again, or want them no more.
+
+It takes the place of FakeClient where faults may strike or clients retry. A request sent again is the same request: the
+router that knows it ignores it. What a client has cancelled is over for it at that instant; what comes later is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from attrs import define, field
+
+from emu.control.commands import Reject
+from emu.control.messages import Submit, Withdraw
+from emu.fake.client import FakeClient
+from emu.record.entries import Resent
+
+_ALL_ATTEMPTS: Final = 1 << 30
+
+
+@define(eq=False, kw_only=True)
+class FickleClient(FakeClient):
+    """`patience_ps` without a further token has a client send again, up to `retries` times; None: it waits for ever."""
+
+    patience_ps: int | None
+    retries: int
+    backoff_ps: int
+    latest_attempt: Callable[[int], int]  # of an open request
+    _send: Callable[[Any], None] = field(init=False)
+    _asked: dict[int, Submit] = field(init=False, factory=dict)  # of open requests
+    _times: dict[int, int] = field(init=False, factory=dict)  # how often they were sent again
+    _seen: dict[int, int] = field(init=False, factory=dict)  # the tokens they had when last looked at
+
+    def __attrs_post_init__(self) -> None:
+        FakeClient.__attrs_post_init__(self)
+        self._send, self.submit = self.submit, self._first
+
+    def cancel(self, request: int) -> None:
+        """The client does not want its answer any more."""
+        if self._over[request]:
+            return
+        attempt = self.latest_attempt(request)
+        self._fenced[request] = _ALL_ATTEMPTS
+        self._refused(request, attempt, "cancelled", "cancelled", self.tokens_so_far(request))
+        self._send(Withdraw(request))
+
+    def rejected(self, reject: Reject) -> None:
+        request = reject.request.request_id
+        times = self._times.get(request, 0)
+        if times >= self.retries or reject.reason == "prompt_too_long":
+            super().rejected(reject)
+            return
+        self.clock.call_at(self.clock.now_ps + (self.backoff_ps << times), self._salt, lambda: self._again(request))
+
+    def _first(self, submit: Submit) -> None:
+        request = submit.request.request_id
+        if self.retries or self.patience_ps is not None:
+            self._asked[request] = submit
+            self._be_patient(request)
+        self._send(submit)
+
+    def _be_patient(self, request: int) -> None:
+        if self.patience_ps is not None:
+            self._seen[request] = self.tokens_so_far(request)
+            self.clock.call_at(self.clock.now_ps + self.patience_ps, self._salt, lambda: self._look(request))
+
+    def _look(self, request: int) -> None:
+        """Has anything come since the last time?"""
+        if self._over[request]:
+            self._asked.pop(request, None)
+            self._seen.pop(request, None)
+        elif self.tokens_so_far(request) > self._seen[request]:
+            self._be_patient(request)
+        elif self._times.get(request, 0) < self.retries:
+            self._again(request)
+            self._be_patient(request)
+        else:
+            self.cancel(request)
+
+    def _again(self, request: int) -> None:
+        if self._over[request]:
+            return
+        times = self._times[request] = self._times.get(request, 0) + 1
+        self.recorder.write(Resent(self.clock.now_ps, request, times))
+        self._send(self._asked[request])
