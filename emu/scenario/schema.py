@@ -28,7 +28,6 @@ Plane: TypeAlias = Literal["control", "data", "both"]
 FaultKind: TypeAlias = Literal[
     "crash",
     "restart",
-    "drain",
     "join",
     "pause",
     "hang",
@@ -45,7 +44,6 @@ FaultKind: TypeAlias = Literal[
     "delay",
     "reorder",
     "stale_report",
-    "cancel",
     "poison",
 ]
 

@@ -36,6 +36,12 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "queue_limit_requests": st.integers(0, 10**6),
         "go_home": st.sampled_from(["drained", "idle"]),
         "repurpose_after_s": SECONDS,
+        "detect_after_s": SECONDS,
+        "max_attempts": TOKENS,
+        "retry_backoff_s": st.just(0) | SECONDS,
+        "poison_limit": TOKENS,
+        "resume": st.sampled_from(["scratch", "delivered"]),
+        "patrol_s": SECONDS,
     },
     "scheduler": {
         "policy": st.just("a.b:C"),
@@ -58,6 +64,7 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "heartbeat_s": st.floats(0.001, 9),
         "signal_s": st.just(0.0) | SECONDS,
         "layer_sync_s": st.just(0) | SECONDS,
+        "max_flight_s": SECONDS,
     },
     "network": {
         "control_latency_s": st.just(0) | SECONDS,
@@ -80,10 +87,12 @@ SYNTHETIC = {
     "rate_rps": st.floats(0.1, 100),
     "duration_s": st.floats(1, 1000),
 }
+CLIENTS = {"client_timeout_s": SECONDS, "client_retries": st.integers(0, 9), "retry_backoff_s": SECONDS}
 SYNTHETIC_OPTIONS = {
     "arrivals": st.sampled_from(["poisson", "gamma", "constant"]),
     "limit": TOKENS,
     "max_tokens": MAX_TOKENS,
+    **CLIENTS,
 }
 TRACE_OPTIONS = {"limit": TOKENS, "until_s": SECONDS, "speedup": st.floats(0.1, 100), "max_tokens": MAX_TOKENS}
 ROW = st.fixed_dictionaries({"at_s": SECONDS, "prompt_tokens": TOKENS, "output_tokens": TOKENS})
@@ -111,6 +120,12 @@ FAULTS: st.SearchStrategy[list[Document]] = st.lists(
             {"kind": "delay", "message": "Acknowledge", "by_s": 0.1, "machines": ["MACHINE", "router"]},
             {"kind": "duplicate", "message": "Signal", "at_s": 2.0},
             {"kind": "reorder", "message": "Assign"},
+            {"kind": "join", "at_s": 4.0},
+            {"kind": "nic_down", "at_s": 4.0, "heal_after_s": 1.0},
+            {"kind": "stale_report", "at_s": 4.0},
+            {"kind": "late_write", "by_s": 0.5, "nth": 3, "request": 7},
+            {"kind": "corrupt", "count": 2, "at_s": 1.0},
+            {"kind": "poison", "request": 3},
         ]
     ),
     max_size=3,
@@ -124,7 +139,7 @@ def faults_on(machine: str, faults: list[Document]) -> list[Document]:
         fault = {key: machine if value == "MACHINE" else value for key, value in fault.items()}
         if "machines" in fault:
             fault["machines"] = [machine, "router"]
-        elif "message" not in fault:
+        elif ("at_s" in fault and fault["kind"] not in ("duplicate", "corrupt")) or "on" in fault:
             fault["machine"] = machine
         placed.append(fault)
     return placed
