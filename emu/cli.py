@@ -71,13 +71,26 @@ cli.add_command(why)
     metavar="DIR",
     help="Keep the run in a new folder: scenario.toml, summary.json, requests.csv and record.jsonl.",
 )
+@click.option(
+    "--world",
+    type=click.Choice(["emulated", "real", "real-cpu"]),
+    default="emulated",
+    show_default=True,
+    help="What the control plane drives: models in virtual time, or decoders on GPUs (or CPUs) in wall time.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary, and nothing else, as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors (and the summary, if --json asks for it).")
 def run(
-    scenario: Path, overrides: tuple[str, ...], seed: int | None, out: Path | None, as_json: bool, quiet: bool
+    scenario: Path,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    out: Path | None,
+    world: str,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
-    """Run SCENARIO.toml in virtual time and report what happened."""
-    repeat = _Repeat(scenario, seed, overrides)
+    """Run SCENARIO.toml, in virtual time unless the world is a real one, and report what happened."""
+    repeat = _Repeat(scenario, seed, overrides, world)
     try:
         outcome = _execute(repeat, out, watched=not (quiet or as_json) and sys.stderr.isatty())
         if as_json:
@@ -133,17 +146,19 @@ def _refuse(reason: str) -> int:
 class _Repeat:
     """The command that repeats a run; it names the seed as soon as that is known."""
 
-    def __init__(self, scenario: Path, seed: int | None, overrides: Sequence[str]) -> None:
+    def __init__(self, scenario: Path, seed: int | None, overrides: Sequence[str], world: str) -> None:
         self.scenario = scenario
         self.seed = seed
         self.overrides = overrides
+        self.world = world
 
     def __str__(self) -> str:
         import shlex
 
         seed = [] if self.seed is None else ["--seed", str(self.seed)]
         changes = [word for override in self.overrides for word in ("--set", override)]
-        return shlex.join(["emu", "run", str(self.scenario), *seed, *changes])
+        world = [] if self.world == "emulated" else ["--world", self.world]
+        return shlex.join(["emu", "run", str(self.scenario), *seed, *changes, *world])
 
 
 def _execute(repeat: _Repeat, out: Path | None, *, watched: bool) -> Outcome:
@@ -153,11 +168,11 @@ def _execute(repeat: _Repeat, out: Path | None, *, watched: bool) -> Outcome:
     loaded = load(repeat.scenario, repeat.overrides, repeat.seed)
     repeat.seed = loaded.seed
     if not watched:
-        return execute(loaded, out)
+        return execute(loaded, out, world=repeat.world)
     from emu.screen.progress import Progress
 
     with Progress() as watch:
-        return execute(loaded, out, watch)
+        return execute(loaded, out, watch, world=repeat.world)
 
 
 def _say_broken(outcome: Outcome, repeat: _Repeat) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, Any, TextIO, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from attrs import frozen
 
@@ -23,10 +23,17 @@ from emu.record.power import Power
 from emu.record.start import RunStarted
 from emu.record.summary import summary
 from emu.record.usage import Usage
+from emu.refusal import Refusal
 from emu.run import Cluster, Run, build, is_faulty, load_workload, to_ps
 from emu.scenario.schema import Scenario
 from emu.scenario.write import resolved_toml
 from emu.workload.table import PS_PER_S, Workload
+
+if TYPE_CHECKING:
+    from emu.real_run import RealRun
+
+WORLDS = ("emulated", "real", "real-cpu")
+"""What may stand behind a cluster's ports: models in virtual time; GPUs, or CPUs in their place, in wall time."""
 
 Watch: TypeAlias = Callable[[RunStarted], Fold]
 """Whoever looks on while a run lasts: called when all input is read and the run begins, it gives a fold."""
@@ -47,13 +54,14 @@ def execute(
     watch: Watch | None = None,
     whole: Workload | None = None,
     cluster: Cluster | None = None,
+    world: str = WORLDS[0],
 ) -> Outcome:
-    """Run a scenario to its end, in virtual time; `out` names the folder to keep it in.
+    """Run a scenario to its end in one of `WORLDS`; `out` names the folder to keep it in.
 
     `whole` is its trace, if that has been read; `cluster` is its own, where somebody has exchanged parts of it.
 
-    Refusal: the workload or a profile cannot be used, or `out` cannot be written; then nothing has been. What a bug
-    raises comes out as it was raised.
+    Refusal: the workload, a profile or the world cannot be used, or `out` cannot be written; then nothing has been.
+    What a bug raises comes out as it was raised.
     """
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
     if out is not None:
@@ -68,7 +76,7 @@ def execute(
         folds: list[Fold] = [lives, usage, power, *checker.laws]
         if watch is not None:
             folds.append(watch(started))
-        run = build(cluster, workload, folds, record)
+        run = _build(world, cluster, workload, folds, record)
         go(run)
         checker.finish()
         lives.close()
@@ -115,7 +123,21 @@ def law_rules(cluster: Cluster) -> LawRules:
     )
 
 
-def go(run: Run) -> None:
+def _build(
+    world: str, cluster: Cluster, workload: Workload, folds: list[Fold], record: IO[bytes] | None
+) -> Run | RealRun:
+    if world == WORLDS[0]:
+        return build(cluster, workload, folds, record)
+    try:
+        from emu import real_run
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        raise Refusal(f"--world {world}", "expected PyTorch, which comes with pip install 'emu[torch]'") from None
+    return real_run.build(cluster, workload, folds, record, cpu=world == "real-cpu")
+
+
+def go(run: Run | RealRun) -> None:
     """Where tasks were cancelled because one failed, what that one raised is all there is to tell."""
     try:
         run.go()

@@ -7,7 +7,7 @@ emulated world; the run ends when nothing is left to happen. What a record means
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any
 
 import trio
@@ -41,7 +41,7 @@ from emu.node.ports import Clock
 from emu.node.router_node import RouterNode
 from emu.policies.contract import Contract
 from emu.policies.seats import Seated, Seats
-from emu.record.entries import BeliefClosed, MachineClosed, RunEnded
+from emu.record.entries import BeliefClosed, Entry, MachineClosed, RunEnded
 from emu.record.log import Fold, Log
 from emu.record.start import MachineDraw, MachineFacts, RunStarted
 from emu.scenario.schema import Fault, MachineGroup, Scenario, WorkloadSource, machine_names
@@ -121,6 +121,12 @@ class Cluster:
 
 def load_workload(scenario: Scenario, whole: Workload | None = None) -> Workload:
     """The scenario's arrivals, every row checked; `whole` is its trace if that was read before. Raises Refusal."""
+    longest = scenario.workload.longest_prompt_tokens
+    workload = _source(scenario, whole)
+    return workload if longest is None else workload.cut(longest)
+
+
+def _source(scenario: Scenario, whole: Workload | None) -> Workload:
     source = scenario.workload
     if source.requests:
         return _written_out(source).take(source.limit)
@@ -201,7 +207,10 @@ class Run:
             await self.clock.starved()
             await self._last_reports()
             nursery.cancel_scope.cancel()
-        self._close()
+        standing = [
+            node for machine, node in enumerate(self.nodes) if self.strikes is None or self.strikes.is_up(machine)
+        ]
+        close(self.clock.now_ps, self.log.write, standing, self.router, self.link.open)
 
     async def _last_reports(self) -> None:
         """Let every machine's last report reach the router, as it would within a period."""
@@ -209,33 +218,6 @@ class Run:
         wait_ps = to_ps(scenario.router.report_every_s) + 2 * to_ps(scenario.network.control_latency_s)
         self.clock.call_at(self.clock.now_ps + wait_ps, 0, self.router.inbox.signal.set)
         await self.clock.starved()
-
-    def _close(self) -> None:
-        now, write = self.clock.now_ps, self.log.write
-        for machine, node in enumerate(self.nodes):
-            if self.strikes is not None and not self.strikes.is_up(machine):
-                continue
-            core, pool = node.core, node.core.pool
-            write(
-                MachineClosed(
-                    now,
-                    core.rules.index,
-                    pool.capacity,
-                    pool.free_blocks,
-                    pool.loans,
-                    pool.pinned_loans,
-                    len(core.scheduler.prefills),
-                    core.scheduler.decoding,
-                    len(core.sender.open),
-                    len(core.receiver.open),
-                )
-            )
-        for load in self.router.core.pools.loads:
-            pool_code, home = POOLS[load.pool.value], POOLS[load.home.value]
-            write(
-                BeliefClosed(now, load.machine, load.pending_tokens, load.sequences, load.free_blocks, pool_code, home)
-            )
-        write(RunEnded(now, len(self.router.core.open), self.link.open))
 
 
 def build(
@@ -283,14 +265,14 @@ def build(
 
     def node_of(index: int, incarnation: int, own: Clock) -> MachineNode:
         machine = cluster.machines[index]
-        core = Machine(_machine_rules(cluster, machine, index, incarnation, seated))
+        core = Machine(machine_rules(cluster, machine, index, incarnation, seated))
         ports = MachinePorts(own, site.workers[index], link.port(index), wire.port(machine.name), client, log, reports)
         return MachineNode(machine.name, core, ports, heartbeat_ps)
 
     site.node_of = node_of
     for index in range(len(cluster.machines)):
         site.nodes.append(node_of(index, 0, clock if strikes is None else strikes.places[index].process))
-    router = Router(_members(cluster), _router_rules(scenario, seated))
+    router = Router(members(cluster), router_rules(scenario, seated))
     site.routers.append(RouterNode(router, clock, wire.port("router"), client, log, reports))
     if strikes is not None:
         strikes.plan_all(scenario)
@@ -387,6 +369,32 @@ def is_faulty(scenario: Scenario) -> bool:
     return bool(scenario.faults or scenario.delays or clients.client_retries or clients.client_timeout_s)
 
 
+def close(
+    now: int, write: Callable[[Entry], None], nodes: Iterable[MachineNode], router: RouterNode, transfers: int
+) -> None:
+    """Write down what is left when a run is over; `transfers` are those still under way on the links."""
+    for node in nodes:
+        core, pool = node.core, node.core.pool
+        write(
+            MachineClosed(
+                now,
+                core.rules.index,
+                pool.capacity,
+                pool.free_blocks,
+                pool.loans,
+                pool.pinned_loans,
+                len(core.scheduler.prefills),
+                core.scheduler.decoding,
+                len(core.sender.open),
+                len(core.receiver.open),
+            )
+        )
+    for load in router.core.pools.loads:
+        pool_code, home = POOLS[load.pool.value], POOLS[load.home.value]
+        write(BeliefClosed(now, load.machine, load.pending_tokens, load.sequences, load.free_blocks, pool_code, home))
+    write(RunEnded(now, len(router.core.open), transfers))
+
+
 def to_ps(seconds: float) -> int:
     return round(seconds * PS_PER_S)
 
@@ -398,7 +406,7 @@ def _worker(clock: HeapClock, cluster: Cluster, machine: Hardware, model: FakeMo
     return FakeWorker(clock, machine.costs, model, KvMemory(), cluster.model.layers, sync_ps, block_tokens)
 
 
-def _machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: int, seated: Seated) -> MachineRules:
+def machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: int, seated: Seated) -> MachineRules:
     scenario = cluster.scenario
     transfer, limits = scenario.transfer, scenario.scheduler
     layer_wise_from = {"auto": transfer.threshold_tokens, "serialized": LAYER_WISE_NEVER, "layer-wise": 0}
@@ -427,7 +435,7 @@ def _machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation:
     )
 
 
-def _router_rules(scenario: Scenario, seated: Seated) -> RouterRules:
+def router_rules(scenario: Scenario, seated: Seated) -> RouterRules:
     router = scenario.router
     return RouterRules(
         policy=seated.routing() or policy(router.policy, router.prefill_queue_limit_tokens),
@@ -439,7 +447,7 @@ def _router_rules(scenario: Scenario, seated: Seated) -> RouterRules:
     )
 
 
-def _members(cluster: Cluster) -> tuple[Member, ...]:
+def members(cluster: Cluster) -> tuple[Member, ...]:
     return tuple(
         Member(index, Pool(machine.group.pool), machine.kv_blocks) for index, machine in enumerate(cluster.machines)
     )

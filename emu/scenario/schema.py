@@ -145,6 +145,7 @@ class WorkloadSource:
     limit: int | None = field(default=None, validator=at_least(1))  # the first so many requests
     until_s: float | None = field(default=None, validator=positive_seconds())  # trace
     speedup: float = field(default=1.0, validator=ratio())  # trace: arrivals so many times as dense
+    longest_prompt_tokens: int | None = field(default=None, validator=at_least(1))  # longer ones are cut to this
     max_tokens: int | Literal["exact"] = field(
         default=2048, validator=at_least(1)
     )  # what clients ask for; exact: their true length

@@ -114,6 +114,12 @@ class Workload:
             prefix=None if self.prefix is None else PrefixReuse.of(self.prefix.ids.rows(order), prompts),
         )
 
+    def cut(self, longest_prompt_tokens: int) -> Self:
+        """The same requests, none with more prompt tokens than that."""
+        prompts = array("i", (min(tokens, longest_prompt_tokens) for tokens in self.prompt_tokens))
+        prefix = None if self.prefix is None else PrefixReuse.of(self.prefix.ids, prompts)
+        return evolve(self, prompt_tokens=prompts, prefix=prefix)
+
     def take(self, limit: int | None = None, until_s: float | None = None, speedup: float = 1.0) -> Self:
         """The first `limit` requests that arrive before `until_s` of trace time, `speedup` times as fast.
 

@@ -1,0 +1,127 @@
+"""Decoder: a transformer with random weights, whose keys and values go into a paged pool.
+
+Its answers mean nothing and its work is real: every matrix of the shape is read, every cached key and value attended
+to. Which tokens run when is decided elsewhere, and nothing here waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate
+
+import torch
+from attrs import frozen
+from torch.nn import functional as f
+
+from emu.real.attention import paged_attention
+from emu.real.pool import KvPool
+from emu.real.shape import VOCABULARY, DecoderShape
+
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@frozen
+class Prompts:
+    """Prompts of one step, one behind the other: for each token its id, its place, its block and its place in that.
+
+    `lengths` are the tokens of each prompt; `blocks` are all blocks written and `stamps` theirs in layer 0.
+    """
+
+    tokens: torch.Tensor
+    places: torch.Tensor
+    token_blocks: torch.Tensor
+    token_offsets: torch.Tensor
+    lengths: tuple[int, ...]
+    blocks: torch.Tensor
+    stamps: torch.Tensor
+
+
+@frozen
+class _Layer:
+    qkv: torch.Tensor
+    out: torch.Tensor
+    up: torch.Tensor
+    down: torch.Tensor
+
+
+class Decoder:
+    """The weights, bfloat16 and drawn from `seed`, on one device. `attend` does the attention of decode steps."""
+
+    def __init__(self, shape: DecoderShape, where: torch.device, seed: int, attend: Attend = paged_attention) -> None:
+        draw = torch.Generator(where).manual_seed(seed)
+        self.shape, self.attend = shape, attend
+
+        def matrix(rows: int, columns: int) -> torch.Tensor:
+            weights = torch.empty((rows, columns), dtype=torch.bfloat16, device=where)
+            return weights.normal_(0.0, rows**-0.5, generator=draw)
+
+        width = shape.heads * shape.head_dim
+        both = width + 2 * shape.kv_heads * shape.head_dim
+        self._tokens = matrix(VOCABULARY, shape.hidden)
+        self._places = matrix(shape.most_tokens, shape.hidden)
+        self._layers = tuple(
+            _Layer(
+                matrix(shape.hidden, both),
+                matrix(width, shape.hidden),
+                matrix(shape.hidden, 2 * shape.mlp),
+                matrix(shape.mlp, shape.hidden),
+            )
+            for _ in range(shape.layers)
+        )
+        self._head = matrix(shape.hidden, VOCABULARY)
+
+    def prefill(self, prompts: Prompts, pool: KvPool, computed: Callable[[int], None]) -> torch.Tensor:
+        """The next token of each prompt; `computed(layer)` is called when a layer's work has been launched."""
+        x = self._tokens[prompts.tokens] + self._places[prompts.places]
+        where = (prompts.token_blocks, prompts.token_offsets)
+        for number, layer in enumerate(self._layers):
+            queries, keys, values = self._project(x, layer)
+            pool.keys[number].index_put_(where, keys)
+            pool.values[number].index_put_(where, values)
+            pool.stamp(number, prompts.blocks, prompts.stamps)
+            parts = (part.split(prompts.lengths) for part in (queries, keys, values))
+            found = torch.cat([_causal(*prompt) for prompt in zip(*parts, strict=True)])
+            x = self._finish(x, found, layer)
+            computed(number)
+        return self._next(torch.stack([x[end - 1] for end in accumulate(prompts.lengths)]))
+
+    def decode(self, rows: torch.Tensor, pool: KvPool) -> torch.Tensor:
+        """The next token of each sequence. A row of int32 is its last token, that token's place, and its blocks."""
+        tokens, places, tables = rows[:, 0], rows[:, 1], rows[:, 2:]
+        size = self.shape.block_tokens
+        blocks = tables.gather(1, (places // size)[:, None].long())[:, 0].long()
+        where, lengths = (blocks, (places % size).long()), places + 1
+        x = self._tokens[tokens.long()] + self._places[places.long()]
+        for number, layer in enumerate(self._layers):
+            queries, keys, values = self._project(x, layer)
+            pool.keys[number].index_put_(where, keys)
+            pool.values[number].index_put_(where, values)
+            found = self.attend(queries, pool.keys[number], pool.values[number], tables, lengths)
+            x = self._finish(x, found, layer)
+        return self._next(x)
+
+    def _project(self, x: torch.Tensor, layer: _Layer) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        shape = self.shape
+        wide, narrow = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        parts = (_norm(x) @ layer.qkv).split((wide, narrow, narrow), -1)
+        queries, keys, values = (part.unflatten(-1, (-1, shape.head_dim)) for part in parts)
+        return queries.contiguous(), keys, values
+
+    def _finish(self, x: torch.Tensor, found: torch.Tensor, layer: _Layer) -> torch.Tensor:
+        x = torch.addmm(x, found.flatten(1), layer.out)
+        gate, up = (_norm(x) @ layer.up).chunk(2, -1)
+        return torch.addmm(x, f.silu(gate) * up, layer.down)
+
+    def _next(self, x: torch.Tensor) -> torch.Tensor:
+        return (_norm(x) @ self._head).argmax(-1).to(torch.int32)
+
+
+def _norm(x: torch.Tensor) -> torch.Tensor:
+    return f.rms_norm(x, x.shape[-1:])
+
+
+def _causal(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Of one prompt, [tokens, heads, numbers] each."""
+    q, k, v = (part.transpose(0, 1)[None] for part in (queries, keys, values))
+    found = f.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    return found[0].transpose(0, 1)

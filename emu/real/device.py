@@ -1,0 +1,170 @@
+"""Device: one GPU, or the CPU in its place, and the thread that launches its work.
+
+Launching a step takes milliseconds of Python, so it must not happen where the control plane runs. The thread never
+waits for the device: it leaves a Mark behind, which is looked at from the control plane's rounds. What is launched is
+decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from threading import Thread
+from typing import Protocol
+
+import torch
+
+Job = Callable[[], None]
+
+
+class Mark(Protocol):
+    """A place in a device's work."""
+
+    def set(self) -> None:
+        """Here, behind what was launched in this context so far."""
+        ...
+
+    def reached(self) -> bool:
+        """Whether the device has got there; False before `set`."""
+        ...
+
+
+class Device:
+    """The CPU: jobs do their work when they run, one behind the other."""
+
+    def __init__(self, name: str) -> None:
+        self.where = torch.device(name)
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._failure: BaseException | None = None
+        self._thread = Thread(target=self._work, name=f"launches for {name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def graphs(self) -> bool:
+        """Whether work can be captured once and launched whole."""
+        return False
+
+    def post(self, job: Job) -> None:
+        """Have the thread do `job`, behind all posted before."""
+        self._jobs.put(job)
+
+    def check(self) -> None:
+        """Raises what a job raised."""
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """No more jobs; waits for those posted."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def mark(self) -> Mark:
+        return _Flag()
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Where steps run."""
+        with torch.inference_mode():
+            yield
+
+    @contextmanager
+    def copying(self, target: Device) -> Iterator[None]:
+        """Where copies to `target` run, beside the steps of both."""
+        del target
+        with torch.inference_mode():
+            yield
+
+    def behind(self, mark: Mark) -> None:
+        """What is launched here from now on starts when `mark`, which has been set, is reached."""
+        assert mark.reached(), "jobs of a CPU do their work when they run"
+
+    def put(self, numbers: list[int] | torch.Tensor) -> torch.Tensor:
+        """Numbers of the host, on the device."""
+        return torch.as_tensor(numbers)
+
+    def fetch(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A copy on the host, complete when a mark set behind it is reached."""
+        return tensor.clone()
+
+    def host(self, *size: int) -> torch.Tensor:
+        """Room for 32-bit integers on the host, from which the device copies fast."""
+        return torch.zeros(size, dtype=torch.int32)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except BaseException as failure:  # raised where the control plane looks
+                self._failure = self._failure or failure
+
+
+class _Flag:
+    def __init__(self) -> None:
+        self._reached = False
+
+    def set(self) -> None:
+        self._reached = True
+
+    def reached(self) -> bool:
+        return self._reached
+
+
+class CudaDevice(Device):
+    """A GPU, with a stream for steps and one each for copies that leave and that arrive."""
+
+    def __init__(self, index: int) -> None:
+        self._compute = torch.cuda.Stream(index)
+        self._leaving = torch.cuda.Stream(index)
+        self._arriving = torch.cuda.Stream(index)
+        super().__init__(f"cuda:{index}")
+
+    @property
+    def graphs(self) -> bool:
+        return True
+
+    def mark(self) -> Mark:
+        return _Event(self.where)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        with torch.inference_mode(), torch.cuda.stream(self._compute):
+            yield
+
+    @contextmanager
+    def copying(self, target: Device) -> Iterator[None]:
+        assert isinstance(target, CudaDevice)
+        with torch.inference_mode(), torch.cuda.stream(target._arriving), torch.cuda.stream(self._leaving):
+            yield
+
+    def behind(self, mark: Mark) -> None:
+        assert isinstance(mark, _Event)
+        torch.cuda.current_stream(self.where).wait_event(mark.event)
+
+    def put(self, numbers: list[int] | torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(numbers).pin_memory().to(self.where, non_blocking=True)
+
+    def fetch(self, tensor: torch.Tensor) -> torch.Tensor:
+        copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        return copy.copy_(tensor, non_blocking=True)
+
+    def host(self, *size: int) -> torch.Tensor:
+        return torch.zeros(size, dtype=torch.int32, pin_memory=True)
+
+    def _work(self) -> None:
+        torch.cuda.set_device(self.where)
+        super()._work()
+
+
+class _Event:
+    def __init__(self, where: torch.device) -> None:
+        self.event = torch.cuda.Event()
+        self._where = where
+        self._set = False
+
+    def set(self) -> None:
+        self.event.record(torch.cuda.current_stream(self._where))
+        self._set = True
+
+    def reached(self) -> bool:
+        return self._set and bool(self.event.query())

@@ -1,0 +1,48 @@
+"""KvPool: the paged KV cache of one machine, as one tensor, with a stamp in every block of every layer.
+
+A row holds one block in one layer: its keys, its values, and behind them the stamp, so that whatever copies a block
+copies its stamp. Who may have which block is decided elsewhere; the block behind the last one belongs to nobody and
+takes what padding writes.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from emu.real.answers import LAYER_STAMP
+from emu.real.shape import DecoderShape
+
+
+class KvPool:
+    """`keys` and `values` are [layers, blocks, tokens, heads, numbers], `stamps` [layers, blocks] of int64."""
+
+    def __init__(self, shape: DecoderShape, where: torch.device) -> None:
+        size = (shape.layers, shape.blocks + 1, shape.row)
+        half, inner = shape.half_row, (shape.block_tokens, shape.kv_heads, shape.head_dim)
+        self.rows = torch.zeros(size, dtype=torch.bfloat16, device=where)
+        self.keys = self.rows[..., :half].unflatten(-1, inner)
+        self.values = self.rows[..., half : 2 * half].unflatten(-1, inner)
+        self.stamps = self.rows[..., 2 * half :].view(torch.int64)[..., 0]
+        self.nobodys = shape.blocks
+        self._words = self.rows.view(torch.int64)  # fewer, wider numbers to copy
+        self._layers = torch.arange(shape.layers, device=where)[:, None] * LAYER_STAMP
+
+    def stamp(self, layer: int, blocks: torch.Tensor, stamps: torch.Tensor) -> None:
+        """Mark blocks in one layer as written, with their stamps of layer 0."""
+        self.stamps[layer].index_copy_(0, blocks, stamps + layer * LAYER_STAMP)
+
+    def stamp_all(self, blocks: torch.Tensor, stamps: torch.Tensor) -> None:
+        """The same in every layer."""
+        self.stamps.index_copy_(1, blocks, stamps + self._layers)
+
+    def seen(self, blocks: torch.Tensor) -> torch.Tensor:
+        """The stamps of these blocks, less what tells layers apart: equal columns where all is as it should be."""
+        return self.stamps.index_select(1, blocks) - self._layers
+
+    def gather(self, first: int, last: int, blocks: torch.Tensor) -> torch.Tensor:
+        """The rows of these blocks in layers `first` to `last`, as one piece."""
+        return self._words[first : last + 1].index_select(1, blocks)
+
+    def scatter(self, first: int, last: int, blocks: torch.Tensor, rows: torch.Tensor) -> None:
+        """What `gather` gave, into these blocks."""
+        self._words[first : last + 1].index_copy_(1, blocks, rows)

@@ -1,0 +1,193 @@
+"""The real world on a CPU: a decoder that computes, caches that are copied, and every law of the record."""
+
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from attrs import evolve, frozen
+
+torch = pytest.importorskip("torch")
+
+from emu import real_run  # noqa: E402 (only with PyTorch)
+from emu.control import commands as c  # noqa: E402
+from emu.execute import law_rules  # noqa: E402
+from emu.fake.profiles import ModelProfile  # noqa: E402
+from emu.laws.checker import Checker  # noqa: E402
+from emu.real.attention import paged_attention  # noqa: E402
+from emu.real.decoder import Decoder, Prompts  # noqa: E402
+from emu.real.link import CudaLink, KvMismatch  # noqa: E402
+from emu.real.pool import KvPool  # noqa: E402
+from emu.real.shape import DecoderShape, mlp_width  # noqa: E402
+from emu.record.entries import Landed, RequestEnded, StepFinished  # noqa: E402
+from emu.refusal import Refusal  # noqa: E402
+from emu.run import Cluster, build  # noqa: E402
+from emu.scenario.schema import MachineGroup, Pool, Scenario, Scheduler, Transfer, WorkloadSource  # noqa: E402
+from emu.workload.table import Workload  # noqa: E402
+
+TINY = ModelProfile("llama2-70b", 3, 64, 4, 2, 16, 4_600_000, 2 * 3 * 2 * 16 * 2, "small enough for a test")
+SHAPE = DecoderShape(3, 64, 4, 2, 16, 64, 12, 16, 4, 4)
+
+
+@frozen
+class Judged:
+    """A run on CPUs, and what the laws say of it."""
+
+    run: real_run.RealRun
+    broken: tuple[str, ...]
+
+    def of(self, kind: type) -> list[tuple[int, ...]]:
+        return [entry for entry in self.run.kept.entries if type(entry) is kind]  # type: ignore[misc]
+
+
+class Digests:
+    """A fold: the digest of each request's answer, into `found`."""
+
+    def __init__(self, found: dict[int, int]) -> None:
+        self._found = found
+
+    @property
+    def handlers(self) -> dict[type, Callable[[Any], None]]:
+        return {RequestEnded: lambda entry: self._found.update({entry.request: entry.output_digest})}
+
+
+def cluster_of(*pools: Pool, kv_blocks: int = 60, transfer: Transfer = Transfer(), max_tokens: int = 8) -> Cluster:  # noqa: B008 (frozen)
+    groups = tuple(
+        MachineGroup(pool=pool, hardware="dgx-h100", tensor_parallel=8, kv_blocks=kv_blocks) for pool in pools
+    )
+    source = WorkloadSource(synthetic="azure-conv", rate_rps=1.0, duration_s=1.0, max_tokens=max_tokens)
+    scenario = Scenario(
+        name="tiny",
+        model="llama2-70b",
+        machines=groups,
+        workload=source,
+        transfer=transfer,
+        scheduler=Scheduler(decode_batch=6),
+    )
+    cluster = Cluster.of(scenario)
+    machines = tuple(evolve(machine, group=evolve(machine.group, tensor_parallel=1)) for machine in cluster.machines)
+    return evolve(cluster, model=TINY, machines=machines)
+
+
+def workload_of(*rows: tuple[int, int, int]) -> Workload:
+    """Arrivals in ms, prompt and output tokens."""
+    at_ms, prompts, outputs = zip(*rows, strict=True)
+    return Workload("made up", array("q", [at * 10**9 for at in at_ms]), array("i", prompts), array("i", outputs))
+
+
+def judged(cluster: Cluster, workload: Workload) -> Judged:
+    checker = Checker(cluster.started(workload), law_rules(cluster))
+    run = real_run.build(cluster, workload, checker.laws, cpu=True)
+    run.go()
+    checker.finish()
+    return Judged(run, tuple(f"{law.name}: {law.kept[0].what}" for law in checker.statutes if law.count))
+
+
+TEN = workload_of(*((7 * n, 10 + 23 * n % 70, 1 + n % 8) for n in range(10)))
+
+
+@pytest.mark.parametrize("threshold_tokens", [0, 10**6], ids=["layer by layer", "serialized"])
+def test_ten_requests_keep_every_law_and_have_the_emulated_answers(threshold_tokens: int) -> None:
+    cluster = cluster_of("prefill", "decode", transfer=Transfer(threshold_tokens=threshold_tokens))
+    found = judged(cluster, TEN)
+    assert not found.broken
+    ended = {entry[2]: entry for entry in found.of(RequestEnded)}
+    assert sorted(ended) == list(range(10))
+    assert all(entry[4] == 0 and entry[6] == TEN.output_tokens[entry[2]] for entry in ended.values())
+    assert len(found.of(Landed)) >= sum(1 for tokens in TEN.output_tokens if tokens > 1)
+    emulated: dict[int, int] = {}
+
+    build(cluster, TEN, (Digests(emulated),)).go()
+    assert {request: entry[7] for request, entry in ended.items()} == emulated
+    assert all(entry[3] == 1 and entry[6] > 0 for entry in found.of(StepFinished))
+
+
+def test_a_mixed_machine_out_of_blocks_recomputes_and_answers_the_same() -> None:
+    rows = workload_of(*((0, 30 + n, 8) for n in range(6)))
+    found = judged(cluster_of("mixed", kv_blocks=16), rows)
+    assert not found.broken
+    assert len(found.of(RequestEnded)) == 6
+    calm = judged(cluster_of("mixed", kv_blocks=100), rows)
+    assert {e[2]: e[7] for e in found.of(RequestEnded)} == {e[2]: e[7] for e in calm.of(RequestEnded)}
+
+
+def test_a_copy_into_the_wrong_block_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    scatter: Callable[..., None] = KvPool.scatter
+
+    def astray(pool: KvPool, first: int, last: int, blocks: Any, rows: Any) -> None:
+        scatter(pool, first, last, (blocks + 1) % 60, rows)
+
+    monkeypatch.setattr(KvPool, "scatter", astray)
+    with pytest.RaisesGroup(KvMismatch):
+        judged(cluster_of("prefill", "decode"), TEN)
+
+
+def test_a_block_that_is_overwritten_changes_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    land = CudaLink._land
+
+    def spoil(link: CudaLink, flow: object) -> None:
+        land(link, flow)  # type: ignore[arg-type]
+        put: c.Put = flow.put  # type: ignore[attr-defined]
+        if put.request_id == 3:
+            link.workers[put.target].pool.stamps[1, put.target_blocks[0]] += 1
+
+    monkeypatch.setattr(CudaLink, "_land", spoil)
+    found = judged(cluster_of("prefill", "decode"), TEN)
+    monkeypatch.undo()
+    sound = judged(cluster_of("prefill", "decode"), TEN)
+    digests = [{e[2]: e[7] for e in each.of(RequestEnded)} for each in (found, sound)]
+    assert [request for request in digests[0] if digests[0][request] != digests[1][request]] == [3]
+
+
+def test_decoding_over_the_pool_is_what_a_prefill_of_the_whole_text_computes() -> None:
+    decoder, pool = Decoder(SHAPE, torch.device("cpu"), 1), KvPool(SHAPE, torch.device("cpu"))
+    text = [3 * place % 97 for place in range(40)]
+    blocks = [7, 2, 9]
+
+    def prefill(tokens: int) -> Any:
+        places = torch.arange(tokens)
+        owned = torch.tensor(blocks)
+        written = torch.tensor(blocks[: -(-tokens // 16)])
+        prompts = Prompts(
+            torch.tensor(text[:tokens]), places, owned[places // 16], places % 16, (tokens,), written, written
+        )
+        with torch.inference_mode():
+            decoder.prefill(prompts, pool, lambda _: None)
+        return pool.keys[:, blocks].flatten(1, 2)[:, :40].clone()
+
+    expected = prefill(40)
+    pool.rows.zero_()
+    prefill(37)
+    for place in (37, 38, 39):
+        with torch.inference_mode():
+            decoder.decode(torch.tensor([[text[place], place, *blocks, 0]], dtype=torch.int32), pool)
+    found = pool.keys[:, blocks].flatten(1, 2)[:, :40]
+    assert float((found - expected).float().norm() / expected.float().norm()) < 0.02
+    assert float((found - expected).float().norm()) < float(found[:, -1].float().norm())
+
+
+def test_paged_attention_is_attention_over_the_tokens_that_are_there() -> None:
+    draw = torch.Generator().manual_seed(5)
+    queries = torch.randn(2, 4, 16, generator=draw)
+    keys, values = (torch.randn(12, 16, 2, 16, generator=draw) for _ in range(2))
+    tables, lengths = torch.tensor([[3, 1, 8], [5, 0, 2]], dtype=torch.int32), torch.tensor([33, 7])
+    found = paged_attention(queries, keys, values, tables, lengths)
+    for sequence, length in enumerate(lengths.tolist()):
+        own = [each[tables[sequence]].flatten(0, 1)[:length].transpose(0, 1)[None] for each in (keys, values)]
+        expected = torch.nn.functional.scaled_dot_product_attention(
+            queries[sequence][None, :, None], *own, enable_gqa=True
+        )
+        assert torch.allclose(found[sequence], expected[0, :, 0], atol=1e-5)
+
+
+def test_what_no_decoder_here_can_be_is_refused() -> None:
+    cluster = cluster_of("prefill", "decode")
+    with pytest.raises(Refusal, match="GPU for each of 2 machines"):
+        real_run.build(cluster, TEN)
+    with pytest.raises(Refusal, match="384 bytes of KV cache a token, got 385"):
+        real_run.build(evolve(cluster, model=evolve(TINY, kv_bytes_per_token=385)), TEN, cpu=True)
+    eight = tuple(evolve(m, group=evolve(m.group, tensor_parallel=8)) for m in cluster.machines)
+    with pytest.raises(Refusal, match="tensor_parallel = 1, got 8"):
+        real_run.build(evolve(cluster, machines=eight), TEN, cpu=True)
+    with pytest.raises(Refusal, match="weights_bytes"):
+        mlp_width(1000, 3, 64, 4, 2, 16)
