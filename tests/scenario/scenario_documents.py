@@ -93,6 +93,7 @@ SYNTHETIC_OPTIONS = {
     "limit": TOKENS,
     "max_tokens": MAX_TOKENS,
     **CLIENTS,
+    "longest_prompt_tokens": TOKENS,
 }
 TRACE_OPTIONS = {"limit": TOKENS, "until_s": SECONDS, "speedup": st.floats(0.1, 100), "max_tokens": MAX_TOKENS}
 ROW = st.fixed_dictionaries({"at_s": SECONDS, "prompt_tokens": TOKENS, "output_tokens": TOKENS})

@@ -104,3 +104,14 @@ def test_what_is_taken_offers_what_its_own_rows_offer(rows: list[list[int]], lim
     workload = workload_of([0] * len(rows), PrefixReuse.of(ids_of(rows), prompts))
     taken = workload.take(limit=limit)
     assert taken.prefix == PrefixReuse.of(ids_of(rows[:limit]), prompts[:limit])
+
+
+@given(st.lists(st.lists(st.integers(0, 3), max_size=4), min_size=1, max_size=8), st.integers(1, 8))
+def test_a_cut_shortens_prompts_and_what_they_offer_and_nothing_else(rows: list[list[int]], longest: int) -> None:
+    prompts = list(range(1, len(rows) + 1))
+    workload = workload_of([0] * len(rows), PrefixReuse.of(ids_of(rows), prompts))
+    cut = workload.cut(longest)
+    shorter = [min(tokens, longest) for tokens in prompts]
+    assert cut.prompt_tokens.tolist() == shorter
+    assert cut.prefix == PrefixReuse.of(ids_of(rows), shorter)
+    assert (cut.arrivals_ps, cut.output_tokens) == (workload.arrivals_ps, workload.output_tokens)
