@@ -116,7 +116,7 @@ def test_a_broken_law_is_status_1(terminal: Terminal, monkeypatch: pytest.Monkey
     for number in range(7):
         law.broken(number * 10**12, f"decode-0 began step {number} early")
     outcome = emu.execute.Outcome({}, (law,))
-    monkeypatch.setattr(emu.execute, "execute", lambda *_: outcome)
+    monkeypatch.setattr(emu.execute, "execute", lambda *_, **__: outcome)
     assert terminal.run(HELLO, "--quiet", "--set", "name=a b") == 1
     assert "steps-never-overlap" in terminal.err
     assert "decode-0 began step 4 early" in terminal.err
