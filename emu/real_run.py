@@ -35,7 +35,7 @@ from emu.real.world import devices, worker_of
 from emu.record.entries import Entry
 from emu.record.log import Fold, Log
 from emu.refusal import Refusal
-from emu.run import Cluster, close, machine_rules, members, router_rules, to_ps
+from emu.run import Cluster, close, is_faulty, machine_rules, members, router_rules, to_ps
 from emu.workload.table import Workload
 
 
@@ -114,8 +114,8 @@ def build(
 ) -> RealRun:
     """The whole cluster, wired up, every worker ready. Raises Refusal where devices or profile do not allow it."""
     scenario = cluster.scenario
-    if scenario.faults or scenario.delays:
-        raise Refusal("--world real", "expected no faults and no delays: real machines fail when they please")
+    if is_faulty(scenario):
+        raise Refusal("--world real", "expected no faults, delays or clients that give up: real ones come unplanned")
     clock, kept = WallClock(to_ps(scenario.run.liveness_s)), Kept()
     log = Log(folds, file, cluster.started(workload).line() if file is not None else "")
     asked = scenario.workload.max_tokens
