@@ -4,6 +4,7 @@ GPU watts are what is published and measured; a machine's draw follows from them
 draws up over a run is `emu.record.power`'s; nothing here knows of steps or time.
 """
 
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,17 @@ class PowerProfile:
 
 def load_power(hardware: str, folder: Path | None = None) -> PowerProfile | None:
     """The [power] table of a hardware profile (a shipped name or a path), None where it has none. Raises `Refusal`."""
+    if hardware in SHIPPED_HARDWARE:
+        return _load_shipped(hardware)
+    return _load(hardware, folder)
+
+
+@cache  # the package's own files do not change
+def _load_shipped(hardware: str) -> PowerProfile | None:
+    return _load(hardware, None)
+
+
+def _load(hardware: str, folder: Path | None) -> PowerProfile | None:
     table, where = read_profile("hardware", SHIPPED_HARDWARE, hardware, folder)
     return None if "power" not in table else parse_power(table["power"], f"{where}: power")
 

@@ -4,6 +4,7 @@ These files are written by `python -m emu.calibrate` and read here; what the fig
 `costs.py`. Nothing here fits, smooths or interpolates.
 """
 
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -78,6 +79,7 @@ class StepProfile:
     evidence: dict[str, Any]
 
 
+@cache  # the package's own files do not change
 def load_steps(model: str, hardware: str, tensor_parallel: int) -> StepProfile:
     """The shipped step times of this combination. Raises `Refusal`, naming the combinations there are, without one."""
     name = f"{model}.{hardware}.tp{tensor_parallel}"

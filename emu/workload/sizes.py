@@ -7,6 +7,7 @@ Arrivals are drawn in `synthetic`; how the figures are made is in `shape_of_trac
 
 import tomllib
 from bisect import bisect_right
+from functools import cache
 from importlib.resources import files
 
 from attrs import frozen
@@ -44,6 +45,7 @@ class SizeTable:
         return self.prompt.at(prompt_rank), output.at(output_rank)
 
 
+@cache  # the package's own files do not change
 def size_table(shape: str) -> SizeTable:
     """One of the shipped `SHAPES`; ValueError for another name."""
     if shape not in SHAPES:
