@@ -10,43 +10,54 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from itertools import repeat
 
 from attrs import define
 
 
 @define(eq=False)
 class Extent:
-    """These blocks hold the request's blocks `first` and on, in this order.
+    """These blocks hold the request's blocks `first` and on, in this order; all of them, while it is `intact`.
 
-    All blocks of a write share one Extent, so that writing and reading cost little more than a dict's lookups.
+    All blocks of a write share one Extent, and a write over any of them says so: reading is then one comparison.
     """
 
     content: int
     first: int
     blocks: list[int]
+    intact: bool = True
 
 
 class KvMemory:
     """The physical content of one machine's KV blocks, by block id; a block never written holds nothing."""
 
     def __init__(self) -> None:
-        self._extents: dict[int, Extent] = {}
+        self._held: list[Extent | None] = []  # by block id, up to the highest that was written
 
     def write(self, blocks: Sequence[int], content: int, first: int = 0) -> Extent:
         """`blocks` hold the blocks `first` and on of the request with that content."""
         extent = Extent(content, first, list(blocks))
-        self._extents.update(dict.fromkeys(blocks, extent))
+        if blocks:
+            self._reach(max(blocks))
+        held = self._held
+        for overwritten in set(map(held.__getitem__, blocks)):
+            if overwritten is not None:
+                overwritten.intact = False
+        for block in blocks:
+            held[block] = extent
         return extent
 
     def append(self, extent: Extent, block: int) -> None:
         """`block` holds what comes behind an extent."""
+        self._reach(block)
+        overwritten = self._held[block]
+        if overwritten is not None:
+            overwritten.intact = False
         extent.blocks.append(block)
-        self._extents[block] = extent
+        self._held[block] = extent
 
     def copy_from(self, source: KvMemory, source_blocks: tuple[int, ...], blocks: tuple[int, ...], whole: bool) -> None:
         """What a landing put writes; a part of the layers does not make a usable block."""
-        extent = source._extents.get(source_blocks[0]) if source_blocks else None
+        extent = source._at(source_blocks[0]) if source_blocks else None
         if whole and extent is not None and source.read(source_blocks, extent.content) == extent.content:
             self.write(blocks, extent.content)
         else:
@@ -54,8 +65,7 @@ class KvMemory:
 
     def holds(self, block: int, content: int, place: int) -> bool:
         """Whether `block` holds block `place` of the request with that content."""
-        extent = self._extents.get(block)
-        return extent is not None and extent.content == content and extent.first + extent.blocks.index(block) == place
+        return self._seen((block,)) == [(content, place)]
 
     def garble(self, blocks: Sequence[int]) -> None:
         """What stands in these blocks is nobody's any more."""
@@ -67,25 +77,37 @@ class KvMemory:
 
     def read(self, blocks: Sequence[int], content: int) -> int:
         """The fingerprint of what an attention over these blocks sees: `content` itself when all is as it should be."""
-        blocks, found = list(blocks), list(map(self._extents.get, blocks))
-        place = 0
-        while place < len(blocks):
-            extent = found[place]
-            if extent is None or extent.content != content or extent.first != place:
-                break
-            end = min(place + len(extent.blocks), len(blocks))
-            if found[place:end].count(extent) != end - place or blocks[place:end] != extent.blocks[: end - place]:
-                break
+        place, wanted = 0, len(blocks)
+        while place < wanted:
+            extent = self._at(blocks[place])
+            if extent is None or not extent.intact or extent.content != content or extent.first != place:
+                return self._read_one_by_one(blocks, content)
+            end = min(place + len(extent.blocks), wanted)
+            if list(blocks[place:end]) != extent.blocks[: end - place]:
+                return self._read_one_by_one(blocks, content)
             place = end
-        return content if place >= len(blocks) else _digest(repr(self._seen(blocks)))
+        return content
+
+    def _read_one_by_one(self, blocks: Sequence[int], content: int) -> int:
+        """As `read`, where an extent is written over: what is left of it may still be all that is wanted."""
+        seen = self._seen(blocks)
+        return content if seen == [(content, place) for place in range(len(blocks))] else _digest(repr(seen))
+
+    def _at(self, block: int) -> Extent | None:
+        return self._held[block] if block < len(self._held) else None
+
+    def _reach(self, block: int) -> None:
+        missing = block + 1 - len(self._held)
+        if missing > 0:
+            self._held.extend([None] * missing)
 
     def _seen(self, blocks: Sequence[int]) -> list[tuple[int, int]]:
         """Content and place of what each block holds; (0, 0) for nothing."""
-        extents = map(self._extents.get, blocks, repeat(Extent(0, 0, [])))
-        return [
-            (extent.content, extent.first + extent.blocks.index(block)) if extent.blocks else (0, 0)
-            for block, extent in zip(blocks, extents, strict=True)
-        ]
+        found = []
+        for block in blocks:
+            extent = self._at(block)
+            found.append((0, 0) if extent is None else (extent.content, extent.first + extent.blocks.index(block)))
+        return found
 
 
 class FakeModel:
