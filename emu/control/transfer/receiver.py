@@ -120,10 +120,9 @@ class Receiver:
     def heartbeats(self, now: int) -> tuple[Command, ...]:
         """One message to each source whose cache we want, whether it has our blocks yet or not."""
         wanted: dict[int, list[Key]] = {}
-        for incoming in self.open.values():
-            if incoming.state is Destination.FENCED:
-                continue
-            wanted.setdefault(incoming.reserve.prefill_machine, []).append(_key(incoming.reserve))
+        for key, incoming in self.open.items():  # thousands, where reservations wait
+            if incoming.state is not Destination.FENCED:
+                wanted.setdefault(incoming.reserve.prefill_machine, []).append(key)
         return tuple(Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
 
     def _abandon(self, incoming: Incoming, reason: str, sent_ps: int) -> tuple[Command, ...]:
