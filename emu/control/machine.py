@@ -135,14 +135,14 @@ class Machine:
         unsettled = steps_done - decoder.settled
         grown = decoder.blocks_due(decoder.steps + 1, unsettled) if unsettled > 0 else 0
         return LoadReport(
-            machine=self.rules.index,
-            counted=self.counted,
-            taken_ps=now,
-            queued_prompt_tokens=scheduler.prefills.queued_tokens + prefilling,
-            outgoing=len(self.sender.open),
-            sequences=scheduler.decoding + recomputing + len(receiver.open) + self.staying,
-            free_blocks=self.pool.free_blocks - grown - receiver.queued_blocks,
-            incarnation=self.rules.incarnation,
+            self.rules.index,
+            self.counted,
+            now,
+            scheduler.prefills.queued_tokens + prefilling,
+            len(self.sender.open),
+            scheduler.decoding + recomputing + len(receiver.open) + self.staying,
+            self.pool.free_blocks - grown - receiver.queued_blocks,
+            self.rules.incarnation,
         )
 
     def _assigned(self, assign: Assign, now: int) -> tuple[Command, ...]:

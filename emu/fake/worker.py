@@ -156,14 +156,15 @@ class FakeWorker:
         self._running = False
         if batch.sequences:
             self._steps += steps
+        context_ps = steps * self._context_ps + leap.growth_ps * (steps * (steps - 1) // 2)
         return Ran(
-            steps=steps,
-            stopped=self._stopped(batch),
-            first_step_ps=leap.first_ps,
-            growth_ps=leap.growth_ps,
-            context_ps=steps * self._context_ps + leap.growth_ps * (steps * (steps - 1) // 2),
-            unmeasured_steps=self._unmeasured(batch, steps),
-            closes=closes,
+            steps,
+            self._stopped(batch),
+            leap.first_ps,
+            leap.growth_ps,
+            context_ps,
+            self._unmeasured(batch, steps),
+            closes,
         )
 
     def curb(self) -> bool:
