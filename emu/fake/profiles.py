@@ -178,7 +178,7 @@ def _load(
     kind: type[Profile], folder_name: str, shipped: tuple[str, ...], name_or_path: str, folder: Path | None
 ) -> Profile:
     if name_or_path in shipped:
-        return typing.cast(Profile, _load_shipped(kind, folder_name, name_or_path))
+        return typing.cast(Profile, _load_shipped(typing.cast(Any, kind), folder_name, name_or_path))
     return _parse(kind, *read_profile(folder_name, shipped, name_or_path, folder))
 
 
