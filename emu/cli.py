@@ -16,6 +16,7 @@ import click
 from emu.commands.calibrate import calibrate
 from emu.commands.fuzz import fuzz
 from emu.commands.look import show, why
+from emu.commands.plan import plan
 from emu.commands.sweep import sweep
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def cli(context: click.Context) -> None:
 
 
 cli.add_command(fuzz)
+cli.add_command(plan)
 cli.add_command(sweep)
 cli.add_command(calibrate)
 cli.add_command(show)

@@ -21,6 +21,7 @@ from emu.output import Folder
 from emu.record.lives import Lives
 from emu.record.log import Fold
 from emu.record.power import Power
+from emu.record.slo import Slo
 from emu.record.start import RunStarted
 from emu.record.summary import summary
 from emu.record.usage import Usage
@@ -39,6 +40,9 @@ WORLDS = ("emulated", "real", "real-cpu")
 Watch: TypeAlias = Callable[[RunStarted], Fold]
 """Whoever looks on while a run lasts: called when all input is read and the run begins, it gives a fold."""
 
+Judge: TypeAlias = Callable[[Slo, int], Slo]
+"""Puts a judge of its own before the scenario's SLOs; it is told how many requests there are."""
+
 
 @frozen
 class Outcome:
@@ -56,6 +60,7 @@ def execute(
     whole: Workload | None = None,
     cluster: Cluster | None = None,
     world: str = WORLDS[0],
+    judge: Judge | None = None,
 ) -> Outcome:
     """Run a scenario to its end in one of `WORLDS`; `out` names the folder to keep it in.
 
@@ -74,6 +79,8 @@ def execute(
         record: IO[bytes] | None = None if folder is None else folder.record
         requests: TextIO | None = None if folder is None else folder.requests
         lives = Lives(started, requests, None if scenario.slo.preset else scenario.slo.limits())
+        if judge is not None:
+            lives.slo = judge(lives.slo, len(workload))
         folds: list[Fold] = [lives, usage, power, *checker.laws]
         if watch is not None:
             folds.append(watch(started))

@@ -23,13 +23,22 @@ SPLITWISE: Final = (
     ("e2e", ((50, 1.25), (90, 1.5), (99, 5.0))),
 )
 
-Limit = tuple[str, int, float]  # metric, percentile, seconds
+Limit = tuple[str, int, float]  # metric, percentile, the most that passes: seconds, or a slowdown
 
 
 class Slo(Protocol):
     """What judges requests one by one, and the run at its end."""
 
-    within: int  # requests that count towards goodput
+    @property
+    def within(self) -> int:
+        """Requests that count towards goodput."""
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """(metric, percentile, most), in the order of the rows."""
+
+    def value(self, metric: str, life: Life, ended: RequestEnded) -> float | None:
+        """What a completed request has of a metric, in the limits' unit; None: it has none, or only its gaps do."""
 
     def completed(self, life: Life, ended: RequestEnded) -> None: ...
 
@@ -51,6 +60,17 @@ class Slowdowns:
         self._found = {metric: array("d") for metric, _ in SPLITWISE}
         self._ttft, self._tbt, self._e2e = (found.append for found in self._found.values())
         self._most = tuple(limits[-1][1] for _, limits in SPLITWISE)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        return tuple((metric, percent, most) for metric, limits in SPLITWISE for percent, most in limits)
+
+    def value(self, metric: str, life: Life, ended: RequestEnded) -> float | None:
+        if metric == "ttft":
+            return (life.first_token_ps - life.arrived_ps) / ended.alone_ttft_ps
+        if metric == "e2e":
+            return (life.last_token_ps - life.arrived_ps) / ended.alone_e2e_ps
+        return life.mean_gap_ps / ended.alone_tbt_ps if life.output_tokens > 1 else None
 
     def completed(self, life: Life, ended: RequestEnded) -> None:
         """Raises ZeroDivisionError where the record says that a request alone would take no time."""
@@ -90,6 +110,14 @@ class Absolute:
             highest[metric] = max(highest.get(metric, (0, inf)), (percent, seconds))
         self._most_ps = {metric: seconds * PS_PER_S for metric, (_, seconds) in highest.items()}
         self._found = {metric: array("q") for metric in highest if metric != "tbt"}
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        return self._limits
+
+    def value(self, metric: str, life: Life, ended: RequestEnded) -> float | None:
+        value_ps = NEVER if metric == "tbt" else _value_ps(metric, life, ended)
+        return None if value_ps == NEVER else value_ps / PS_PER_S
 
     def completed(self, life: Life, ended: RequestEnded) -> None:
         good = True

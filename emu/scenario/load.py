@@ -27,7 +27,7 @@ def load(path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> 
 
     Refusal: whatever is wrong with the file, an override or what they name, as one line.
     """
-    document = _read(path)
+    document = read_document(path)
     changes = [command_line.parse(override) for override in overrides]
     origin = Origin(str(path), tuple(key for key, _ in changes), seed is not None)
     folder = os.path.dirname(os.path.abspath(path))
@@ -38,24 +38,38 @@ def load(path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> 
         document.setdefault("policies_from", folder)
     if seed is not None:
         document["seed"] = seed
+    return _judged(document, origin)
+
+
+def from_document(document: dict[str, Any], path: Path) -> Scenario:
+    """The scenario that a document parsed elsewhere spells out, as if `path` held it; the document is changed."""
+    folder = os.path.dirname(os.path.abspath(path))
+    _make_absolute(document, folder)
+    if _names_own(document):
+        document.setdefault("policies_from", folder)
+    return _judged(document, Origin(str(path)))
+
+
+def _judged(document: dict[str, Any], origin: Origin) -> Scenario:
     fill(document)
     scenario = structure(document, origin)
     check(scenario, document, origin)
     return settle(scenario, origin)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_document(path: Path, expected: str = "a scenario") -> dict[str, Any]:
+    """The TOML in a file, which ought to hold `expected`. Refusal: it cannot be read, or is no TOML."""
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError:
-        raise Refusal(str(path), "expected a scenario in TOML, got a file that is not UTF-8 text") from None
+        raise Refusal(str(path), f"expected {expected} in TOML, got a file that is not UTF-8 text") from None
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte in it
         reason = error.strerror if isinstance(error, OSError) else error
-        raise Refusal(str(path), f"expected a scenario file; {reason}") from None
+        raise Refusal(str(path), f"expected {expected} file; {reason}") from None
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise Refusal(str(path), "expected a scenario, got brackets nested too deeply") from None
+        raise Refusal(str(path), f"expected {expected}, got brackets nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.search(str(error))
         reason = _PLACE.sub("", str(error))
@@ -63,7 +77,7 @@ def _read(path: Path) -> dict[str, Any]:
             raise Refusal(str(path), f"expected TOML; {reason}") from None
         raise Refusal(f"{path}:{place[1]}", f"expected TOML; {reason} (column {place[2]})") from None
     except ValueError:  # an integer longer than Python reads
-        raise Refusal(str(path), "expected a scenario, got a number of thousands of digits") from None
+        raise Refusal(str(path), f"expected {expected}, got a number of thousands of digits") from None
 
 
 def _make_absolute(document: dict[str, Any], folder: str) -> None:

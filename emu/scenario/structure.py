@@ -7,7 +7,7 @@ Keys that depend on other keys belong in `emu.scenario.defaults`, rules that spa
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from attrs import has
 from cattrs import BaseValidationError, ClassValidationError, Converter, ForbiddenExtraKeysError
@@ -17,6 +17,8 @@ from emu.scenario.keys import likely_key
 from emu.scenario.origin import Key, Origin, shown
 from emu.scenario.ranges import RangeError
 from emu.scenario.schema import Scenario
+
+Read = TypeVar("Read")
 
 
 class MisfitError(ValueError):
@@ -37,10 +39,15 @@ class ElementError(ValueError):
 
 def structure(document: dict[str, Any], origin: Origin) -> Scenario:
     """The Scenario that the document spells out, or the first thing wrong with it as a Refusal."""
+    return structure_as(Scenario, document, origin)
+
+
+def structure_as(kind: type[Read], document: dict[str, Any], origin: Origin, at: Key = ()) -> Read:
+    """The same for another class of attrs, whose fields have types that scenarios have too; `at` leads to it."""
     try:
-        return _CONVERTER.structure(document, Scenario)
+        return _CONVERTER.structure(document, kind)
     except BaseValidationError as error:
-        key, expected = _first(error, ())
+        key, expected = _first(error, at)
         raise origin.refusal(key, expected) from None
 
 

@@ -1,0 +1,123 @@
+"""Verdicts: whether a point meets all SLOs, from as few trials as settle it, and how sure the answer is.
+
+By definition a point passes if more than half of its long runs, one a seed, meet all limits. Most points are nowhere
+near their limits: a short run that surely fails, or a first long one whose intervals all lie on one side, speaks for
+the rest. Near a limit every seed that can still matter is run. Which points are of interest is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from math import exp, inf, isinf, sqrt
+from typing import TypeAlias
+
+from attrs import frozen
+
+from emu.plan.schema import Search
+from emu.plan.student import spread_of_logs, t_below, t_quantile
+from emu.plan.trials import WHOLE, Found, Point, Trial
+
+Asking: TypeAlias = Generator[tuple[Trial, ...], Mapping[Trial, Found], "Verdict"]
+
+FIRST, SECOND = "first", "second"
+"""Which free group of a design is too small; "" where that cannot be said."""
+
+
+@frozen
+class Verdict:
+    """On one point. `lean` says which group of a failing point is too small."""
+
+    point: Point
+    passed: bool
+    found: tuple[Found, ...]
+    lean: str = ""
+
+
+def settle(point: Point, search: Search) -> Asking:
+    """As few trials as settle it. For one seed that is the whole definition."""
+    if search.short_s < search.long_s:
+        trial = Trial(point, search.short_s, 0)
+        short = (yield (trial,))[trial]
+        if short.surely_failed:
+            return Verdict(point, False, (short,), lean((short,)))
+    found: list[Found] = []
+    for seed in range(search.seeds):
+        trial = Trial(point, search.long_s, seed)
+        found.append((yield (trial,))[trial])
+        if seed == 0 and (found[0].surely_passed or found[0].surely_failed):
+            break
+        if _settled(found, search.seeds):
+            break
+    return _verdict(point, found)
+
+
+def settle_fully(point: Point, search: Search) -> Asking:
+    """All seeds, each to its end: what confidence rests on."""
+    trials = tuple(Trial(point, search.long_s, seed, WHOLE) for seed in range(search.seeds))
+    answers = yield trials
+    return _verdict(point, [answers[trial] for trial in trials])
+
+
+@frozen
+class Sureness:
+    """How sure the verdict of a point is: of `chance` that as many other seeds would say that it passes.
+
+    `ratios` has, for every limit, the middle of its ratio and the interval of the plan's confidence.
+    """
+
+    chance: float
+    ratios: Mapping[str, tuple[float, float, float]]
+
+
+def sureness(found: Sequence[Found], confidence: float) -> Sureness:
+    """From whole runs, one a seed; logarithms of ratios are taken as normal. One seed says nothing: a half."""
+    ratios = {name: _interval([one.ratios[name][0] for one in found], confidence) for name in found[0].ratios}
+    margins = [one.margin for one in found]
+    if any(map(isinf, margins)):
+        return Sureness(0.0, ratios)
+    if not all(margins):
+        return Sureness(1.0, ratios)
+    mean, deviation = spread_of_logs(margins)
+    if isinf(deviation):
+        return Sureness(0.5, ratios)
+    if deviation == 0:
+        return Sureness(float(mean < 0), ratios)
+    # the mean of as many other seeds differs from this one by both their errors
+    return Sureness(t_below(-mean / (deviation * sqrt(2 / len(found))), len(found) - 1), ratios)
+
+
+def lean(found: Sequence[Found]) -> str:
+    """The group to grow, read off the worst limit of each run: prompts wait for the first, tokens for the second."""
+    votes = 0
+    for one in found:
+        scores = one.over if one.stopped else {name: ratio for name, (ratio, _, _) in one.ratios.items()}
+        votes += 1 if _worst(scores, "ttft") >= _worst(scores, "t") else -1
+    return FIRST if votes > 0 else SECOND if votes < 0 else ""
+
+
+def _worst(scores: Mapping[str, float], metric: str) -> float:
+    """The worst of first tokens, or, for any other metric, of all the rest."""
+    return max((score for name, score in scores.items() if name.startswith("ttft") == (metric == "ttft")), default=0.0)
+
+
+def _settled(found: Sequence[Found], seeds: int) -> bool:
+    passed = sum(one.passed for one in found)
+    return passed * 2 > seeds or (len(found) - passed) * 2 >= seeds
+
+
+def _verdict(point: Point, found: Sequence[Found]) -> Verdict:
+    passed = sum(one.passed for one in found) * 2 > len(found)
+    return Verdict(point, passed, tuple(found), "" if passed else lean([one for one in found if not one.passed]))
+
+
+def _interval(values: list[float], confidence: float) -> tuple[float, float, float]:
+    """Middle, low and high of the mean ratio."""
+    if any(map(isinf, values)):
+        return inf, inf, inf
+    if not all(values):
+        return max(values), min(values), max(values)
+    mean, deviation = spread_of_logs(values)
+    if isinf(deviation):
+        return exp(mean), 0.0, inf
+    reach = t_quantile((1 + confidence) / 2, len(values) - 1) * deviation / sqrt(len(values))
+    return exp(mean), exp(mean - reach), exp(mean + reach)
