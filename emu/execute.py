@@ -64,7 +64,8 @@ def execute(
 ) -> Outcome:
     """Run a scenario to its end in one of `WORLDS`; `out` names the folder to keep it in.
 
-    `whole` is its trace, if that has been read; `cluster` is its own, where somebody has exchanged parts of it.
+    `whole` is its trace, if that has been read; `cluster` is its own, where somebody has exchanged parts of it; `judge`
+    stands before its SLOs, and what that one raises ends the run.
 
     Refusal: the workload, a profile or the world cannot be used, or `out` cannot be written; then nothing has been.
     What a bug raises comes out as it was raised.

@@ -12,7 +12,7 @@ from attrs import frozen
 from emu.fake.costs import Costs
 from emu.plan.load import trial_scenario
 from emu.plan.schema import Design, Plan
-from emu.run import BLOCK_TOKENS, Cluster, load_workload
+from emu.run import Cluster, load_workload
 from emu.workload.table import Workload
 
 BUSY = 0.7
@@ -57,7 +57,13 @@ def estimate(plan: Plan, design: Design, whole: Workload | None = None) -> Estim
         for _ in range((group.count or 1) - 1):
             next(machines)
         prefills = BUSY * _prefills(machine.costs, prompt)
-        decodes = _decodes(machine.costs, cluster.alone, prompt + output / 2, output, machine.kv_blocks)
+        decodes = _decodes(
+            machine.costs,
+            cluster.alone,
+            prompt + output / 2,
+            output,
+            machine.kv_blocks * scenario.scheduler.block_tokens,
+        )
         groups.append((group.pool, prefills, decodes, group.count or 0))
     return Estimate(tuple(groups))
 
@@ -68,9 +74,9 @@ def _prefills(costs: Costs, prompt: float) -> float:
     return prompts * 1e12 / costs.prefill_ps(tokens, prompts)
 
 
-def _decodes(costs: Costs, alone: Costs, context: float, output: float, kv_blocks: int) -> float:
+def _decodes(costs: Costs, alone: Costs, context: float, output: float, kv_tokens: int) -> float:
     most_ps = SLOWDOWN * alone.decode_ps(1, round(context))
-    largest = max(1, min(LARGEST_BATCH, int(kv_blocks * BLOCK_TOKENS / context)))
+    largest = max(1, min(LARGEST_BATCH, int(kv_tokens / context)))
     batch = 1
     while batch < largest and costs.decode_ps(batch + 1, round((batch + 1) * context)) <= most_ps:
         batch += 1

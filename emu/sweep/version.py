@@ -12,7 +12,18 @@ from importlib.metadata import version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-UNDECIDING = ("__main__.py", "calibrate", "cli.py", "commands", "plan", "screen", "sweep")
+UNDECIDING = (
+    "__main__.py",
+    "calibrate",
+    "cli.py",
+    "commands",
+    "fuzz",
+    "plan",
+    "screen",
+    "sweep",
+    "testing.py",
+    "validate",
+)
 """What of the package no result of a run hangs on. All else does, new parts too until they are named here."""
 
 
