@@ -25,7 +25,7 @@ def refusal(**changes: Any) -> str:
         ({"designs": []}, "designs: expected a list of designs"),
         ({"designs": ["hh", "HH"]}, "designs[1]: expected each design once"),
         ({"designs": [{"name": "x", "machines": [{"pool": "decode", "hardware": "dgx-h100"}]}]}, "can prefill"),
-        ({"designs": [{"name": "x", "machines": [{"pool": "mixed", "hardware": "dgx-b200"}]}]}, "dgx-b200"),
+        ({"designs": [{"name": "x", "machines": [{"pool": "mixed", "hardware": "dgx-x9"}]}]}, "dgx-x9"),
         (
             {"designs": [{"name": "x", "machines": [{"pool": "mxed", "hardware": "dgx-h100"}]}]},
             "designs[0].machines[0].pool",
@@ -34,7 +34,7 @@ def refusal(**changes: Any) -> str:
         ({"constraint": {"watts": 5}}, "constraint.watts: expected a known key"),
         ({"constraint": {"power_w": -1}}, "constraint.power_w: expected a positive number"),
         ({"constraint": {"power_w": "like 40 dgx-h100"}}, "a number or 'as 40 dgx-h100'"),
-        ({"constraint": {"power_w": "as 40 dgx-h200"}}, "dgx-h200"),
+        ({"constraint": {"power_w": "as 40 dgx-x9"}}, "dgx-x9"),
         ({"constraint": {"machines": 1}}, "constraint: expected room for one machine a group of HH"),
         ({"objective": "speed"}, "objective"),
         ({"objective": "cost"}, "workload.rate_rps: expected the requests a second"),
