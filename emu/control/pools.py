@@ -90,35 +90,46 @@ Rank = Callable[[Load], int]
 class Ranking:
     """The machines of one pool in the order of one rank: the least first, ties by machine.
 
-    Entries are pushed when a rank changes and judged when they come to the top, so that a change costs O(log n).
+    A change is only noted; whoever asks pays for what changed since the last time. Entries are pushed when a rank
+    changes and judged when they come to the top, so that a change costs O(log n), or nothing where nobody asks.
     """
 
     rank: Rank
     _heap: list[tuple[int, int]] = field(init=False, factory=list)
     _current: dict[int, int] = field(init=False, factory=dict)  # machine -> its rank
+    _changed: dict[int, Load] = field(init=False, factory=dict)
 
     def __len__(self) -> int:
+        self._settle()
         return len(self._current)
 
     def update(self, load: Load) -> None:
-        rank = self.rank(load)
-        if self._current.get(load.machine) != rank:
-            self._current[load.machine] = rank
-            heapq.heappush(self._heap, (rank, load.machine))
-            if len(self._heap) > 64 + 4 * len(self._current):
-                self._heap = sorted((rank, machine) for machine, rank in self._current.items())
+        self._changed[load.machine] = load
 
     def remove(self, load: Load) -> None:
+        self._changed.pop(load.machine, None)
         self._current.pop(load.machine, None)
+
+    def _settle(self) -> None:
+        for machine, load in self._changed.items():
+            rank = self.rank(load)
+            if self._current.get(machine) != rank:
+                self._current[machine] = rank
+                heapq.heappush(self._heap, (rank, machine))
+        self._changed.clear()
+        if len(self._heap) > 64 + 4 * len(self._current):
+            self._heap = sorted((rank, machine) for machine, rank in self._current.items())
 
     def first(self) -> int | None:
         """The machine of least rank, or None in an empty pool."""
+        self._settle()
         heap = self._heap
         while heap and self._current.get(heap[0][1]) != heap[0][0]:
             heapq.heappop(heap)
         return heap[0][1] if heap else None
 
     def machines(self) -> list[int]:
+        self._settle()
         return sorted(self._current)
 
 

@@ -182,7 +182,8 @@ class FakeLink:
     def _go_on(self, flow: Flow, rate: int) -> None:
         """From now on at this rate; at 0 it stands still."""
         clock = self.clock
-        flow.advance(clock.now_ps)
+        if flow.since_ps != clock.now_ps:
+            flow.advance(clock.now_ps)
         flow.rate = rate
         if flow.end is not None:
             clock.cancel(flow.end)
