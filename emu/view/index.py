@@ -58,6 +58,11 @@ class Index:
         number = bisect_right(self.places, at_ps - 1, key=lambda place: place.at_ps)
         return self.places[number - 1] if number else None
 
+    def after(self, at_ps: int) -> Place | None:
+        """The first snapshot that is later than `at_ps`."""
+        number = bisect_right(self.places, at_ps, key=lambda place: place.at_ps)
+        return self.places[number] if number < len(self.places) else None
+
     def state(self, place: Place) -> dict[str, Any]:
         """What was added there."""
         self._file.seek(place.body)

@@ -110,6 +110,19 @@ class Reader:
         front = self._front.state
         return freeze(front if at_ps >= front.at_ps else self._moment(at_ps), at_ps)
 
+    def run_on(self, from_ps: int, to_ps: int, budget_s: float) -> int:
+        """Move the moment from one time towards another for about so long; how far it came, at least one entry."""
+        if to_ps >= self.front_ps:
+            return to_ps
+        ends = time.perf_counter() + budget_s
+        step_ps = max(1, (to_ps - from_ps) // 16)
+        while from_ps < to_ps:
+            from_ps = min(to_ps, from_ps + step_ps)
+            self._moment(from_ps)
+            if time.perf_counter() >= ends:
+                break
+        return from_ps
+
     def next_ps(self, at_ps: int) -> int | None:
         """The time of the first entry after `at_ps`; None where none is written yet."""
         if at_ps >= self.front_ps:

@@ -1,0 +1,131 @@
+"""Frame: the whole screen around a page: clock above, timeline and keys below. A scene in, lines out."""
+
+from __future__ import annotations
+
+from math import isinf
+from typing import Final
+
+from emu.view.incident import headline
+from emu.view.survey import Mark
+from tui.glyphs import EIGHTHS, EMPTY, Line, Span, Target, clock, cut, fit_line, resample, width_of
+from tui.scene import Scene
+from tui.screens.page import Page
+
+MARKS: Final = "LFhxrcsmp"
+_MARK_ROLES: Final = ("bad", "bad", "good", "bad", "bad", "warn", "warn", "mixed", "warn")
+SMALLEST: Final = (40, 10)
+
+
+def pace_word(pace: float) -> str:
+    """x0.1, x10, or unlimited."""
+    return "unlimited" if isinf(pace) else f"x{pace:g}"
+
+
+def draw_screen(scene: Scene, page: Page, pages: tuple[str, ...], width: int, height: int) -> list[Line]:
+    """Exactly `height` lines of exactly `width` characters."""
+    if width < SMALLEST[0] or height < SMALLEST[1]:
+        words = f"{width}x{height} is too small; {SMALLEST[0]}x{SMALLEST[1]} is enough"
+        return [fit_line((Span(cut(words, width), "warn"),), width)] + [fit_line(EMPTY, width)] * (height - 1)
+    head = [_clock_line(scene, width), _tabs(scene, page, pages, width)]
+    foot = [*timeline(scene, width), _keys(scene, page, width)]
+    body = page.draw(scene, width, height - len(head) - len(foot))
+    body = [*body, *([EMPTY] * (height - len(head) - len(foot) - len(body)))]
+    return [fit_line(line, width) for line in (*head, *body, *foot)]
+
+
+def _clock_line(scene: Scene, width: int) -> Line:
+    now = scene.clock
+    sign = "▶" if now.playing else "‖"
+    asked = pace_word(now.pace)
+    slow = now.playing and not isinf(now.pace) and now.reached < 0.95 * now.pace
+    speed = f"{asked} (runs at x{now.reached:.3g})" if slow or (isinf(now.pace) and now.playing) else asked
+    state = "LIVE" if now.live and now.follow else "live, rewound" if now.live else "replay" if now.over else "record"
+    counts = scene.view.counts
+    left: Line = (
+        Span(f" {sign} ", "bar-key"),
+        Span(f"{clock(now.at_ps)} s", "bar"),
+        Span(f" / {clock(now.end_ps)}  ", "bar-dim"),
+        Span(f"{speed}  ", "bar"),
+        Span(f"{state}  ", "bar-good" if now.live else "bar-dim"),
+        *((Span(f"read {100 * now.read_share:.0f} %  ", "bar-key"),) if now.read_share < 0.999 else ()),
+    )
+    failed = counts.rejected + counts.failed + counts.cancelled
+    right: Line = (
+        Span(f"{scene.view.name}  ", "bar-dim"),
+        Span(f"open {counts.open}  done {counts.completed:,}", "bar"),
+        Span(f"  lost {failed:,} ", "bar-bad" if failed else "bar-dim"),
+    )
+    gap = width - width_of(left) - width_of(right)
+    if gap < 1:
+        return fit_line((*left, *right[1:]), width, "bar")
+    return *left, Span(" " * gap, "bar"), *right
+
+
+def _tabs(scene: Scene, page: Page, pages: tuple[str, ...], width: int) -> Line:
+    short = width < 110
+    spans: list[Span] = []
+    for number, name in enumerate(pages, 1):
+        here = name == page.name
+        shown = name if not short or here else name[:4]
+        spans.append(Span(f" {number} {shown} ", "cursor" if here else "dim", Target("page", name)))
+    words = scene.message or headline(scene.view, scene.findings)
+    role = "key" if scene.message else "bad" if scene.findings else "good"
+    room = width - width_of(tuple(spans)) - 4
+    sign = "" if scene.message else "✗ " if scene.findings else "✓ "
+    if room > 8:
+        spans += [Span("  "), Span(sign + cut(words, room - 2), role, Target("page", "incident"))]
+    return tuple(spans)
+
+
+def timeline(scene: Scene, width: int) -> list[Line]:
+    """Two lines over the whole record: what is worth jumping to, and the rate of ends, with the playhead in both."""
+    now = scene.clock
+    end_ps = max(now.end_ps, 1)
+    room = width - 2
+    here = min(room - 1, now.at_ps * room // end_ps)
+    cells = [" "] * room
+    ranks = [len(MARKS)] * room
+    for mark in scene.survey.marks:
+        column = min(room - 1, mark.at_ps * room // end_ps)
+        if mark.mark < ranks[column]:
+            ranks[column], cells[column] = mark.mark, MARKS[mark.mark]
+    _counted_marks(scene, cells, ranks, room, end_ps)
+    first: list[Span] = [Span(" ")]
+    for column, glyph in enumerate(cells):
+        target = Target("time", (2 * column + 1) * end_ps // (2 * room))
+        role = "playhead" if column == here else _MARK_ROLES[ranks[column]] if ranks[column] < len(MARKS) else "dim"
+        first.append(Span("▼" if column == here and glyph == " " else glyph, role, target))
+    values: list[float | None] = [float(each.completed) for each in scene.survey.intervals]
+    columns = resample(values, room)
+    top = max((value for value in columns if value is not None), default=0.0) or 1.0
+    second: list[Span] = [Span(" ")]
+    for column in range(room):
+        value = columns[column] if column < len(columns) else None
+        glyph = EIGHTHS[max(1, round(8 * value / top))] if value else "▁"
+        role = "playhead" if column == here else "good" if column < here else "ahead"
+        second.append(Span(glyph, role, Target("time", (2 * column + 1) * end_ps // (2 * room))))
+    return [tuple(first), tuple(second)]
+
+
+def _counted_marks(scene: Scene, cells: list[str], ranks: list[int], room: int, end_ps: int) -> None:
+    """Marks that were too many to keep are still counted by interval."""
+    if not scene.survey.left_out:
+        return
+    for number, interval in enumerate(scene.survey.intervals):
+        column = min(room - 1, number * scene.survey.interval_ps * room // end_ps)
+        for mark in Mark:
+            if interval.marks[mark] and mark < ranks[column]:
+                ranks[column], cells[column] = mark, MARKS[mark]
+
+
+def _keys(scene: Scene, page: Page, width: int) -> Line:
+    common = (("space", "pause" if scene.clock.playing else "play"), ("n", "next"), ("[ ]", "marks"), ("g", "time"))
+    steer = (("s", "save"),) if scene.clock.steered else ()
+    spans: list[Span] = [Span(" ", "bar")]
+    for key, words in (*common, *page.hints, *steer, ("?", "help"), ("q", "quit")):
+        piece = (Span(f"{key} ", "bar-key", Target("key", key)), Span(f"{words}  ", "bar-dim", Target("key", key)))
+        if width_of(tuple(spans)) + width_of(piece) > width:
+            break
+        spans += piece
+    return fit_line(tuple(spans), width, "bar")
+

@@ -1,0 +1,254 @@
+"""Cluster: every machine at once, as cards, tiles or a heat map, whatever fits; and the caches on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from emu.view.cluster import POOL_WORDS, ClusterView, MachineView, TransferView
+from emu.view.rows import NEVER
+from tui.glyphs import Line, Span, Target, age, bar, box, cut, fit, stacked, thousands, width_of
+from tui.scene import Intent, Scene
+from tui.screens.page import Page
+
+CARD: Final = (26, 6)
+TILE: Final = (20, 2)
+CELL: Final = 5
+LANES: Final = 4  # lines for transfers, at least
+GLYPHS: Final = {"prefill": "P", "decode": "D", "mixed": "M", "idle": "·", "down": "✖", "paused": "‖"}
+
+
+class Cluster(Page):
+    """Arrows choose a machine, Enter opens it."""
+
+    name = "cluster"
+    hints = (("↑↓←→", "machine"), ("⏎", "open"), ("x", "fault"))
+
+    def __init__(self) -> None:
+        self._columns = 1
+
+    def draw(self, scene: Scene, width: int, height: int) -> list[Line]:
+        view = scene.view
+        count = len(view.machines)
+        room = max(1, height - 1 - LANES)
+        for size, draw in ((CARD, card), (TILE, tile)):
+            columns = max(1, (width + 1) // (size[0] + 1))
+            if sum(-(-len(group) // columns) for group in _groups(view)) * size[1] + _pools(view) <= room:
+                self._columns = columns
+                lines = _grid(scene, columns, (width - columns + 1) // columns, draw)
+                break
+        else:
+            self._columns = max(1, width // CELL)
+            lines = _heat(scene, self._columns)
+        lines = lines[:room]
+        lanes = _lanes(scene, width, height - len(lines) - 1)
+        assert count
+        return [*lines, *lanes][:height]
+
+    def key(self, key: str, scene: Scene) -> tuple[Intent, ...] | None:
+        step = {"left": -1, "right": 1, "up": -self._columns, "down": self._columns}.get(key)
+        if step is not None:
+            place = max(0, min(len(scene.view.machines) - 1, scene.machine + step))
+            return (Intent("machine", place),)
+        if key == "enter":
+            return (Intent("page", "machine"),)
+        return None
+
+
+def _groups(view: ClusterView) -> list[list[MachineView]]:
+    """Machines by home pool, in the order of pools."""
+    groups = [[machine for machine in view.machines if machine.home == pool] for pool in range(len(POOL_WORDS))]
+    return [group for group in groups if group]
+
+
+def _pools(view: ClusterView) -> int:
+    return len(_groups(view))
+
+
+def _pool_line(group: Sequence[MachineView]) -> Line:
+    pool = group[0].home_word
+    busy = sum(machine.busy for machine in group)
+    queued = sum(len(machine.queue) for machine in group)
+    used = sum(machine.memory.total - machine.memory.free for machine in group)
+    total = max(1, sum(machine.memory.total for machine in group))
+    away = sum(machine.pool != machine.home for machine in group)
+    down = sum(machine.down_ps != NEVER for machine in group)
+    rest = f" {len(group)} machines, {busy} busy, {queued} queued, KV {100 * used / total:.0f} %"
+    rest += f", {away} moved away" if away else ""
+    line: Line = (Span(pool, pool if pool in GLYPHS else "title"), Span(rest, "dim"))
+    return (*line, Span(f" {down} DOWN", "bad")) if down else line
+
+
+def _grid(
+    scene: Scene, columns: int, width: int, draw: Callable[[Scene, MachineView, int], list[Line]]
+) -> list[Line]:
+    lines: list[Line] = []
+    for group in _groups(scene.view):
+        lines.append(_pool_line(group))
+        for first in range(0, len(group), columns):
+            blocks = [draw(scene, machine, width) for machine in group[first : first + columns]]
+            for row in range(len(blocks[0])):
+                spans: list[Span] = []
+                for block in blocks:
+                    spans += [*block[row], Span(" ")]
+                lines.append(tuple(spans))
+    return lines
+
+
+def doing_line(scene: Scene, machine: MachineView) -> Line:
+    """What its worker does: glyph, word, batch, for how long."""
+    state = state_word(machine)
+    long = age(scene.view.at_ps - (machine.down_ps if machine.down_ps != NEVER else machine.since_ps))
+    parts = [Span(f"{GLYPHS.get(state, '?')} {state:<8}", state)]
+    if machine.prefills:
+        tokens = sum(piece.tokens for piece in machine.prefills)
+        parts.append(Span(f"{thousands(tokens)}t ", "prefill"))
+    if machine.sequences:
+        parts.append(Span(f"x{machine.sequences} ", "decode"))
+    parts.append(Span(long, "dim"))
+    return tuple(parts)
+
+
+def state_word(machine: MachineView) -> str:
+    """down, paused, prefill, decode, mixed or idle."""
+    return machine.doing
+
+
+def memory_line(machine: MachineView, width: int) -> Line:
+    """KV blocks stacked by reason, and how full it is."""
+    memory = machine.memory
+    share = f"{100 * (memory.total - memory.free) / max(1, memory.total):4.0f}%"
+    parts = (
+        (float(memory.running), "█", "decode" if not machine.prefills else "prefill"),
+        (float(memory.reserved), "▓", "reserved"),
+        (float(memory.held - memory.pinned), "▒", "held"),
+        (float(memory.pinned), "░", "pinned"),
+        (float(memory.orphan), "✗", "orphan"),
+    )
+    return *stacked(parts, float(memory.total), max(1, width - 5)), Span(share, "text")
+
+
+def card(scene: Scene, machine: MachineView, width: int) -> list[Line]:
+    """Six lines: name and pools, what it does, queue and transfers, memory, what the router believes."""
+    target = Target("machine", machine.number)
+    marked = machine.number == scene.machine
+    role = "title" if marked else "frame"
+    away = f" →{machine.pool_word}" if machine.pool != machine.home else ""
+    flags = " dead?" if machine.dead_ps != NEVER else ""
+    title: Line = (
+        Span(("▶" if marked else "") + machine.name, "title" if marked else "text", target),
+        Span(away, "warn"),
+        Span(flags, "bad"),
+        *((Span(" !", "bad"),) if machine.faults else ()),
+    )
+    belief = machine.belief
+    believed = (
+        f"q {thousands(belief.tokens)}t {age(scene.view.at_ps - belief.tokens_ps)} ago"
+        if belief.tokens_ps >= belief.free_ps and belief.tokens_ps != NEVER
+        else f"free {thousands(belief.free_blocks)} {age(scene.view.at_ps - belief.free_ps)} ago"
+        if belief.free_ps != NEVER
+        else "nothing yet"
+    )
+    queued = f"queue {len(machine.queue)} {thousands(machine.queued_tokens)}t"
+    lines: list[Line] = [
+        doing_line(scene, machine),
+        (
+            Span(f"{queued:<14}", "warn" if len(machine.queue) > 4 else "text"),
+            Span(f"in {machine.incoming} out {machine.outgoing}", "text" if machine.incoming + machine.outgoing else "dim"),
+        ),
+        memory_line(machine, width - 2),
+        (Span(cut(f"believed {believed}", width - 2), "dim"),),
+    ]
+    return [tuple(span._replace(target=target) for span in line) for line in box(lines, width, title, role)]
+
+
+def tile(scene: Scene, machine: MachineView, width: int) -> list[Line]:
+    """Two lines: name and what it does; memory."""
+    target = Target("machine", machine.number)
+    marked = machine.number == scene.machine
+    state = state_word(machine)
+    wrong = machine.dead_ps != NEVER or bool(machine.faults)
+    name = ("▶" if marked else " ") + machine.name + ("!" if wrong else "")
+    batch = f"{GLYPHS.get(state, '?')}{machine.sequences + len(machine.prefills) or ''}"
+    queue = f" q{len(machine.queue)}" if machine.queue else ""
+    label = fit(name, max(1, width - len(batch) - len(queue) - 1))
+    role = "cursor" if marked else "bad" if wrong else "text"
+    return [
+        (
+            Span(label, role, target),
+            Span(" " + batch, state, target),
+            Span(queue, "warn", target),
+        ),
+        (Span(" ", "text", target), *(s._replace(target=target) for s in memory_line(machine, width - 1))),
+    ]
+
+
+def _heat(scene: Scene, columns: int) -> list[Line]:
+    """A cell a machine: what it does, and how full and how long its queue is, as heights."""
+    lines: list[Line] = []
+    for group in _groups(scene.view):
+        lines.append(_pool_line(group))
+        for first in range(0, len(group), columns):
+            spans: list[Span] = []
+            for machine in group[first : first + columns]:
+                state = state_word(machine)
+                memory = machine.memory
+                used = (memory.total - memory.free) / max(1, memory.total)
+                wrong = machine.dead_ps != NEVER or machine.faults or memory.orphan
+                cell = (
+                    GLYPHS.get(state, "?")
+                    + "".join(span.text for span in bar(used, 1))
+                    + ("q" if machine.queue else " ")
+                    + ("!" if wrong else " ")
+                )
+                role = "cursor" if machine.number == scene.machine else "bad" if wrong else state
+                left = "▶" if machine.number == scene.machine else " "
+                spans.append(Span(left + cell, role, Target("machine", machine.number)))
+            lines.append(tuple(spans))
+    chosen = scene.view.machines[min(scene.machine, len(scene.view.machines) - 1)]
+    lines.append((Span(f"▶ {chosen.name}  ", "title"), *doing_line(scene, chosen), Span("  "), *memory_line(chosen, 30)))
+    return lines
+
+
+def _lanes(scene: Scene, width: int, height: int) -> list[Line]:
+    """Caches on their way, the oldest first: who, whence, whither, how far."""
+    if height < 2:
+        return []
+    moving = sorted(
+        (t for t in scene.view.transfers if t.committed_ps == NEVER), key=lambda t: (t.started_ps, t.request)
+    )
+    more = f", the oldest {height - 1}" if len(moving) > height - 1 else ""
+    lines: list[Line] = [(Span("transfers", "title"), Span(f" {len(moving)} on their way{more}", "dim"))]
+    lines += [lane(scene, transfer, width) for transfer in moving[: height - 1]]
+    if not moving:
+        lines.append((Span("  no cache is moving", "dim"),))
+    return lines
+
+
+def lane(scene: Scene, transfer: TransferView, width: int) -> Line:
+    """One transfer: `prefill-0 ═══▶───── decode-3  r41  34 of 80 layers  120 of 335 MB  0.2s`."""
+    view = scene.view
+    names = [view.machine_name(transfer.source), view.machine_name(transfer.target)]
+    row = view.requests.get(transfer.request)
+    if transfer.lost:
+        what, role = f"{transfer.lost} puts LOST", "bad"
+    elif transfer.landed_share >= 1:
+        what, role = "landed, signal on its way", "held"
+    elif row is not None and row.first_token_ps == NEVER:
+        what, role = "follows its prefill", "prefill"
+    else:
+        what, role = "data moves", "reserved"
+    tail = (
+        f" r{transfer.request:<6} {transfer.landed_layers:>3}/{transfer.layers} layers "
+        f"{transfer.posted_bytes / 1e6:>6,.0f} MB {age(view.at_ps - transfer.started_ps):>5}  {what}"
+    )
+    long = max(4, min(40, width - len(tail) - 26))
+    done = round(transfer.landed_share * (long - 1))
+    line: Line = (
+        Span(f"{names[0]:>11} ", "text", Target("machine", transfer.source)),
+        Span("═" * done + "▶", role),
+        Span("─" * (long - 1 - done), "empty"),
+        Span(f" {names[1]:<11}", "text", Target("machine", transfer.target)),
+        Span(tail, role, Target("request", transfer.request)),
+    )
+    return line if width_of(line) <= width else (*line[:4], Span(cut(tail, max(0, width - width_of(line[:4]))), role))

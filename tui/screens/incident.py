@@ -1,0 +1,138 @@
+"""Incident: is anything wrong, since when, and where to look; one line where all is well."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from emu.view.incident import BEFORE_S, NOW_S, Burn, burn, headline, marks_between, oldest_by_phase
+from emu.view.rows import NEVER
+from emu.view.survey import PS_PER_S, Mark
+from emu.view.why import waits_for
+from tui.glyphs import Line, Span, Target, age, clock, cut, fit
+from tui.scene import Intent, Scene
+from tui.screens.page import Cursor, Page, chosen, heading
+
+KIND_WORDS: Final = {
+    "law": "law broken",
+    "down": "machine down",
+    "silent": "machine silent",
+    "stuck": "request stuck",
+    "pair": "pair carries nothing",
+    "orphans": "orphan blocks",
+    "queue": "queue only grows",
+}
+MARK_WORDS: Final = (
+    "laws broken",
+    "faults",
+    "healed",
+    "failed",
+    "rejected",
+    "cancelled",
+    "SLO misses",
+    "pool moves",
+    "preempted",
+)
+
+
+class Incident(Page):
+    """Up and down choose a finding, Enter goes to its moment."""
+
+    name = "incident"
+    hints = (("↑↓", "finding"), ("⏎", "go to its moment"), ("w", "why"))
+
+    def __init__(self) -> None:
+        self._cursor = Cursor()
+
+    def draw(self, scene: Scene, width: int, height: int) -> list[Line]:
+        found = scene.findings
+        lines: list[Line] = [
+            (
+                Span("✗ " if found else "✓ ", "bad" if found else "good"),
+                Span(cut(headline(scene.view, found), width - 2), "bad" if found else "good"),
+            ),
+            (),
+        ]
+        lines += self._worst(scene, width)
+        lines += _burns(scene, width)
+        lines += _oldest(scene, width)
+        return lines[:height]
+
+    def _worst(self, scene: Scene, width: int) -> list[Line]:
+        found = scene.findings
+        if not found:
+            return []
+        lines: list[Line] = [heading("worst first", "Enter goes to where each began")]
+        rows = self._cursor.window(len(found), 5)
+        for number in rows:
+            finding = found[number]
+            word = KIND_WORDS.get(finding.kind, finding.kind.replace("_", " "))
+            target = (
+                Target("request", finding.request) if finding.request != NEVER else Target("machine", finding.machine)
+            )
+            line: Line = (
+                Span(f"  {number + 1} {fit(word, 21)}", "bad", target),
+                Span(f"{age(scene.view.at_ps - finding.since_ps):>6}  ", "warn"),
+                Span(cut(finding.words, width - 33), "text", target),
+            )
+            lines.append(chosen(line, width) if number == self._cursor.place else line)
+        return [*lines, ()]
+
+    def key(self, key: str, scene: Scene) -> tuple[Intent, ...] | None:
+        if self._cursor.move(key, len(scene.findings)):
+            return ()
+        number = int(key) - 1 if key.isdigit() else self._cursor.place
+        if key == "enter" and number < len(scene.findings):
+            finding = scene.findings[number]
+            intents = [Intent("time", finding.since_ps)]
+            if finding.machine != NEVER:
+                intents.append(Intent("machine", finding.machine))
+            if finding.request != NEVER:
+                intents.append(Intent("request", finding.request))
+            return tuple(intents)
+        return None
+
+
+def _burns(scene: Scene, width: int) -> list[Line]:
+    at_ps = scene.view.at_ps
+    edge_ps = max(0, at_ps - NOW_S * PS_PER_S)
+    now, before = burn(scene.survey, edge_ps, at_ps), burn(scene.survey, edge_ps - BEFORE_S * PS_PER_S, edge_ps)
+    lines: list[Line] = [heading("goodput and SLO misses")]
+    for words, span in ((f"last {NOW_S} s", now), (f"{BEFORE_S} s before", before)):
+        lines.append(_burn_line(words, span))
+    marks = marks_between(scene.survey, edge_ps, at_ps)
+    if marks:
+        counts = [sum(1 for mark in marks if mark.mark == kind) for kind in Mark]
+        said = ", ".join(f"{count} {MARK_WORDS[kind]}" for kind, count in enumerate(counts) if count)
+        lines.append((Span(f"  marks in the last {NOW_S} s: ", "dim"), Span(cut(said, width - 28), "warn")))
+        lines += [
+            (
+                Span(f"    {clock(mark.at_ps):>12}  ", "dim", Target("time", mark.at_ps)),
+                Span(cut(mark.words, width - 20), "text", Target("time", mark.at_ps)),
+            )
+            for mark in marks[:3]
+        ]
+    return [*lines, ()]
+
+
+def _burn_line(words: str, span: Burn) -> Line:
+    missed = "nothing ended" if span.missed_share is None else f"{100 * span.missed_share:.1f} % missed their SLOs"
+    role = "dim" if span.missed_share is None else "good" if span.missed_share < 0.01 else "bad"
+    return Span(f"  {words:<14}", "dim"), Span(f"{span.goodput_rps:8.1f} good requests/s  ", "text"), Span(missed, role)
+
+
+def _oldest(scene: Scene, width: int) -> list[Line]:
+    lines: list[Line] = [heading("the oldest of each phase", f"{scene.view.counts.open} requests are open")]
+    for row in oldest_by_phase(scene.view):
+        target = Target("request", row.request)
+        long_ps = scene.view.at_ps - row.since_ps
+        role = "bad" if long_ps > 10 * PS_PER_S and row.phase_word not in ("decode", "prefill") else "text"
+        lines.append(
+            (
+                Span(f"  {row.phase_word:<14}", "dim", target),
+                Span(f"{age(long_ps):>6}  ", role, target),
+                Span(cut(waits_for(scene.view, row.request), width - 24), "text", target),
+            )
+        )
+    if len(lines) == 1:
+        lines.append((Span("  no request is open", "dim"),))
+    return lines

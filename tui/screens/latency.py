@@ -1,0 +1,105 @@
+"""Latency: the run as curves over time, with the limits that it is held to: percentiles, rates, queues, pools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from emu.view.survey import PS_PER_S, Interval, percentile_s
+from tui.glyphs import Line, Span, clock, curve, fit, resample, thousands
+from tui.scene import Scene
+from tui.screens.page import Page, centred, heading
+
+LABEL = 24
+
+
+class Curve(NamedTuple):
+    """One figure by interval: its name, a value of each interval, a role, and how a value is written."""
+
+    name: str
+    value: Callable[[Interval, float], float | None]
+    role: str
+    write: Callable[[float], str]
+
+
+def _seconds(value: float) -> str:
+    return f"{value * 1e3:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+CURVES: Sequence[Curve] = (
+    Curve("TTFT p50", lambda now, _: percentile_s(now.ttft, 50), "prefill", _seconds),
+    Curve("TTFT p99", lambda now, _: percentile_s(now.ttft, 99), "prefill", _seconds),
+    Curve("mean gap p50 (TPOT)", lambda now, _: percentile_s(now.tpot, 50), "decode", _seconds),
+    Curve("mean gap p99", lambda now, _: percentile_s(now.tpot, 99), "decode", _seconds),
+    Curve("missed SLOs, share", lambda now, _: _missed(now), "bad", lambda value: f"{100 * value:.0f} %"),
+    Curve("arrivals/s", lambda now, s: now.arrived / s, "text", thousands),
+    Curve("completed/s", lambda now, s: now.completed / s, "good", thousands),
+    Curve("tokens/s", lambda now, s: now.tokens / s, "decode", thousands),
+    Curve("prompts that wait", lambda now, _: float(now.queued), "warn", thousands),
+    Curve("in transfer", lambda now, _: float(now.moving), "reserved", thousands),
+    Curve("decoding", lambda now, _: float(now.decoding), "decode", thousands),
+    Curve("busy machines", lambda now, _: float(now.busy), "text", thousands),
+    Curve("fullest KV", lambda now, _: now.used_permille / 1000, "held", lambda value: f"{100 * value:.0f} %"),
+    Curve("prefill pool", lambda now, _: float(now.pools[0]), "prefill", thousands),
+    Curve("decode pool", lambda now, _: float(now.pools[1]), "decode", thousands),
+    Curve("mixed pool", lambda now, _: float(now.pools[2]), "mixed", thousands),
+)
+
+
+def _missed(now: Interval) -> float | None:
+    ended = now.good + now.missed
+    return now.missed / ended if ended else None
+
+
+class Latency(Page):
+    """All curves share one axis of time: the whole of what was read."""
+
+    name = "latency"
+    hints = (("[ ]", "marks"), ("g", "go to a time"))
+
+    def draw(self, scene: Scene, width: int, height: int) -> list[Line]:
+        intervals = scene.survey.intervals
+        if len(intervals) < 2:
+            return centred(["curves begin when two seconds were read"], width, height)
+        each_s = scene.survey.interval_ps / PS_PER_S
+        shown = [each for each in CURVES if any(each.value(now, each_s) for now in intervals)]
+        rows = max(1, min(4, (height - 2) // max(1, len(shown))))
+        room = max(10, width - LABEL)
+        now = min(len(intervals) - 1, scene.view.at_ps // scene.survey.interval_ps)
+        lines: list[Line] = [heading("latency", f"{each_s:.0f} s an interval; ▏ is now, what is dim lies ahead")]
+        for each in shown:
+            lines += _curve_lines(each, intervals, each_s, now, room, rows)
+        end_ps = len(intervals) * scene.survey.interval_ps
+        axis = f"{clock(0)}".ljust(room // 2) + f"{clock(end_ps // 2)}"
+        lines = lines[: height - 1]
+        lines.append((Span(" " * LABEL), Span(fit(axis, room - 12) + f"{clock(end_ps):>12}", "dim")))
+        return lines
+
+
+def _curve_lines(
+    each: Curve, intervals: Sequence[Interval], each_s: float, now: int, room: int, rows: int
+) -> list[Line]:
+    values = [each.value(interval, each_s) for interval in intervals]
+    columns = resample(values, room)
+    top = max((value for value in columns if value is not None), default=0.0)
+    here = values[now]
+    split = min(room - 1, (now + 1) * room // len(values))
+    lines: list[Line] = []
+    for row, text in enumerate(curve(columns, top, rows)):
+        if row == 0:
+            label = f"{each.name:<16}" if rows > 1 else f"{each.name:<16}{each.write(here) if here is not None else '-':>7}"
+        elif row == 1:
+            label = f"  now {each.write(here) if here is not None else '-'}"
+        elif row == 2:
+            label = f"  most {each.write(top)}"
+        else:
+            label = ""
+        lines.append(
+            (
+                Span(fit(label, LABEL - 1) + " ", each.role if row == 0 else "dim"),
+                Span(text[:split], each.role),
+                Span("▏", "key"),
+                Span(text[split + 1 :], "ahead"),
+            )
+        )
+    return lines

@@ -1,0 +1,100 @@
+"""Why: the chain of waits from a request or a machine to its root, link by link."""
+
+from __future__ import annotations
+
+from emu.view.rows import NEVER
+from emu.view.why import Chain, why_machine, why_request
+from tui.glyphs import Line, Span, Target, age, cut
+from tui.scene import Intent, Scene
+from tui.screens.page import Cursor, Page, chosen, heading
+
+WAITERS = 12
+
+
+class Why(Page):
+    """The chosen request's chain; below it, who waits the longest, to choose from."""
+
+    name = "why"
+    hints = (("↑↓", "who waits"), ("⏎", "ask about it"), ("m", "the machine"))
+
+    def __init__(self) -> None:
+        self._cursor = Cursor()
+        self._machine = False
+
+    def draw(self, scene: Scene, width: int, height: int) -> list[Line]:
+        view = scene.view
+        lines: list[Line]
+        if self._machine:
+            machine = view.machines[min(scene.machine, len(view.machines) - 1)]
+            lines = [heading(f"why {machine.name}?"), *chain_lines(why_machine(view, machine.number), width)]
+        elif scene.request in view.requests:
+            lines = [heading(f"why r{scene.request}?"), *chain_lines(why_request(view, scene.request), width)]
+        elif scene.request != NEVER:
+            lines = [heading(f"why r{scene.request}?"), (Span("it is not open at this moment", "dim"),)]
+        else:
+            lines = [heading("why?", "choose who waits, and press Enter")]
+        lines.append(())
+        waiting = _waiting(scene)
+        rows = self._cursor.window(len(waiting), max(1, min(WAITERS, height - len(lines) - 1)))
+        lines.append(heading("who waits the longest", f"{len(waiting)} requests neither compute nor decode"))
+        for number in rows:
+            row = view.requests[waiting[number]]
+            line: Line = (
+                Span(f"  r{row.request:<8}", "text", Target("request", row.request)),
+                Span(f"{age(view.at_ps - row.since_ps):>6}  ", "warn"),
+                Span(f"{row.phase_word:<14}", "dim"),
+                Span(view.machine_name(row.machine) if row.machine != NEVER else "the router", "text"),
+            )
+            lines.append(chosen(line, min(width, 60)) if number == self._cursor.place else line)
+        if not waiting:
+            lines.append((Span("  nobody", "dim"),))
+        return lines[:height]
+
+    def key(self, key: str, scene: Scene) -> tuple[Intent, ...] | None:
+        waiting = _waiting(scene)
+        if self._cursor.move(key, len(waiting)):
+            return ()
+        if key == "enter" and waiting:
+            self._machine = False
+            return (Intent("request", waiting[min(self._cursor.place, len(waiting) - 1)]),)
+        if key == "m":
+            self._machine = not self._machine
+            return ()
+        return None
+
+
+def _waiting(scene: Scene) -> list[int]:
+    return [row.request for row in sorted(scene.view.waiting(), key=lambda row: (row.since_ps, row.request))]
+
+
+def chain_lines(chain: Chain, width: int) -> list[Line]:
+    """A link a line, each further to the right; the root and a deadlock stand out."""
+    lines: list[Line] = []
+    for depth, link in enumerate(chain.links):
+        target = (
+            Target("request", link.request)
+            if link.request != NEVER
+            else Target("machine", link.machine)
+            if link.machine != NEVER
+            else None
+        )
+        lead = "  " * min(depth, 8) + ("└ " if depth else "")
+        role = "title" if not depth else "warn" if depth == len(chain.links) - 1 else "text"
+        words = link.words
+        room = max(20, width - len(lead))
+        first = True
+        while words:
+            piece = _break(words, room)
+            lines.append((Span(lead if first else " " * len(lead), "dim"), Span(piece, role, target)))
+            words, first = words[len(piece) :].lstrip(), False
+    if chain.deadlock:
+        lines.append((Span(cut("DEADLOCK: the chain leads back to itself, and nothing in it can move", width), "bad"),))
+    return lines
+
+
+def _break(words: str, room: int) -> str:
+    """As much as fits, to the last blank."""
+    if len(words) <= room:
+        return words
+    space = words.rfind(" ", 1, room + 1)
+    return words[: space if space > 0 else room]

@@ -1,0 +1,69 @@
+"""Canvas: lines of spans on the terminal. It redraws the lines that changed, and tells which span was clicked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from rich.segment import Segment
+from textual import events
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.glyphs import Line, Target
+from tui.messages import Pointed, Sized
+from tui.palette import Palette
+
+
+class Canvas(Widget, can_focus=True):
+    """Shows what `show` was given last."""
+
+    def __init__(self, palette: Palette) -> None:
+        super().__init__()
+        self._palette = palette
+        self._lines: tuple[Line, ...] = ()
+        self._strips: dict[int, Strip] = {}
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """These lines, from the top."""
+        old, self._lines = self._lines, tuple(lines)
+        for row, (before, now) in enumerate(zip_longest(old, self._lines)):
+            if before != now:
+                self._strips.pop(row, None)
+                self.refresh(Region(0, row, self.size.width, 1))
+
+    def repaint(self, palette: Palette) -> None:
+        """The same lines in other colours."""
+        self._palette = palette
+        self._strips.clear()
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        strip = self._strips.get(y)
+        if strip is None:
+            line = self._lines[y] if y < len(self._lines) else ()
+            style = self._palette.style
+            segments = [Segment(span.text, style(span.role)) for span in line]
+            strip = self._strips[y] = Strip(segments).adjust_cell_length(self.size.width)
+        return strip
+
+    def target_at(self, x: int, y: int) -> Target | None:
+        """Where a click there leads."""
+        if not 0 <= y < len(self._lines):
+            return None
+        column = 0
+        for span in self._lines[y]:
+            column += len(span.text)
+            if x < column:
+                return span.target
+        return None
+
+    def on_click(self, event: events.Click) -> None:
+        target = self.target_at(event.x, event.y)
+        if target is not None:
+            self.post_message(Pointed(target))
+
+    def on_resize(self, _: events.Resize) -> None:
+        self._strips.clear()
+        self.post_message(Sized())
