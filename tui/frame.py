@@ -128,4 +128,3 @@ def _keys(scene: Scene, page: Page, width: int) -> Line:
             break
         spans += piece
     return fit_line(tuple(spans), width, "bar")
-

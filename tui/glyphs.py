@@ -93,7 +93,7 @@ def bar(share: float, width: int, role: str = "text") -> Line:
 
 
 def stacked(parts: Sequence[tuple[float, str, str]], total: float, width: int) -> Line:
-    """Parts of a total, (amount, glyph, role), each at least one character where it is not nothing; the rest is free."""
+    """Parts of a total, (amount, glyph, role), each at least one character if it is there; the rest is free."""
     cells = [max(1, round(amount * width / total)) if amount > 0 and total else 0 for amount, _, _ in parts]
     while sum(cells) > width and max(cells) > 1:
         cells[cells.index(max(cells))] -= 1

@@ -160,7 +160,7 @@ class MachineView(NamedTuple):
     down_ps: int
     dead_ps: int
     incarnation: int
-    faults: tuple[int, ...]  # places in ClusterView.faults
+    faults: tuple[str, ...]  # the kinds of those that last, such as slow
 
     @property
     def pool_word(self) -> str:
@@ -172,9 +172,11 @@ class MachineView(NamedTuple):
 
     @property
     def doing(self) -> str:
-        """down, prefill, decode, mixed or idle: what the worker runs."""
+        """down, paused, prefill, decode, mixed or idle: what the worker runs."""
         if self.down_ps != NEVER:
             return "down"
+        if "pause" in self.faults or "hang" in self.faults:
+            return "paused"
         if not self.busy:
             return "idle"
         if self.prefills:
@@ -212,6 +214,7 @@ class ClusterView(NamedTuple):
     entries: int
     over: bool
     name: str
+    block_tokens: int
     machines: tuple[MachineView, ...]
     requests: Mapping[int, RequestView]
     transfers: tuple[TransferView, ...]

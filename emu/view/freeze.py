@@ -7,21 +7,34 @@ from typing import Final
 
 from attrs import astuple
 
+from emu.record.entries import FaultCode
 from emu.view import rows as r
 from emu.view.cluster import (
     Belief,
     ClusterView,
     Counts,
+    FaultView,
     LoanView,
     MachineView,
     Memory,
     RequestView,
     TransferView,
 )
-from emu.view.rows import PREFILLING, Hold, Key, LoanRow, MachineRow, Phase, RequestRow, TransferRow
+from emu.view.rows import PREFILLING, FaultRow, Hold, Key, LoanRow, MachineRow, Phase, RequestRow, TransferRow
 from emu.view.state import ClusterState
 
 _PHASES: Final = tuple(Phase)
+_WRONG: Final = {
+    int(FaultCode.PAUSE): "{who} is paused",
+    int(FaultCode.HANG): "{who} hangs in a step",
+    int(FaultCode.SLOW): "{who} is slow",
+    int(FaultCode.DRAIN): "{who} is drained",
+    int(FaultCode.NIC_DOWN): "the card of {who} is down",
+    int(FaultCode.LINK_DOWN): "the link {who} is down",
+    int(FaultCode.LINK_SLOW): "the link {who} is slow",
+    int(FaultCode.STALE_REPORT): "{who} sends old reports",
+    int(FaultCode.CLOCK): "the clock of {who} is wrong",
+}
 _SIDES: Final = tuple(Hold)
 
 
@@ -41,13 +54,21 @@ def freeze(state: ClusterState, at_ps: int | None = None) -> ClusterView:
         entries=state.entries,
         over=state.over,
         name=state.started.name,
+        block_tokens=state.started.block_tokens,
         machines=machines,
         requests=MappingProxyType({row.request: _request(state, row) for row in state.requests.values()}),
         transfers=tuple(_transfer(row) for row in state.transfers.values()),
         ended=tuple(state.ended),
         counts=Counts(state.arrived, *state.ended_by),
-        faults=(),
+        faults=tuple(_fault(state, row) for row in state.faults.values()),
     )
+
+
+def _fault(state: ClusterState, row: FaultRow) -> FaultView:
+    touched = tuple(machine for machine in (row.machine, row.peer) if machine >= 0)
+    names = [state.started.machines[machine].name for machine in touched]
+    who = " to ".join(names) if len(names) > 1 else names[0] if names else "the router"
+    return FaultView(row.at_ps, FaultCode(row.kind).word, touched, _WRONG[row.kind].format(who=who))
 
 
 def _request(state: ClusterState, row: RequestRow) -> RequestView:
@@ -112,7 +133,9 @@ def _machine(state: ClusterState, index: int, row: MachineRow, outgoing: int, in
         down_ps=row.down_ps,
         dead_ps=row.dead_ps,
         incarnation=row.incarnation,
-        faults=(),
+        faults=tuple(
+            FaultCode(fault.kind).word for fault in state.faults.values() if index in (fault.machine, fault.peer)
+        ),
     )
 
 

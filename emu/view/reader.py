@@ -142,16 +142,18 @@ class Reader:
         entries, _ = self.recording.before(cursor.offset, most_bytes)
         return (entry for entry in reversed(entries) if entry[0] <= at_ps)
 
-    def life(self, request: int) -> list[Entry]:
-        """Every entry about a request, in order; [] where the record has none. Reads the record through."""
-        return list(
-            about(self._entries_from(self.recording.first_offset, b'"request":%d,' % request, request), request)
-        )
+    def life(self, request: int, from_ps: int = 0, to_ps: int | None = None) -> list[Entry]:
+        """Every entry about a request in that span, in order; [] where there is none. Without one, the whole record."""
+        place = self._index.nearest(from_ps)
+        start = self.recording.first_offset if place is None else place.offset
+        last = None if to_ps is None else self._index.after(to_ps)
+        stop = self.recording.size_bytes if last is None else last.offset
+        return list(about(self._entries_about(start, stop, request), request))
 
-    def _entries_from(self, offset: int, needle: bytes, request: int) -> Iterator[Entry]:
-        number = str(request).encode()
-        while True:
-            lines = self.recording.lines(offset, 1 << 20)
+    def _entries_about(self, offset: int, stop: int, request: int) -> Iterator[Entry]:
+        needle, number = b'"request":%d,' % request, str(request).encode()
+        while offset < stop:
+            lines = self.recording.lines(offset, min(1 << 20, stop - offset))
             if not lines:
                 return
             offset += len(lines)

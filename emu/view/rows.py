@@ -135,3 +135,13 @@ class MachineRow:
     down_ps: int = NEVER  # since when it is down
     dead_ps: int = NEVER  # since when the router takes it for dead
     incarnation: int = 0
+
+
+@define(eq=False)
+class FaultRow:
+    """A fault that lasts; `kind` is a FaultCode, machine and peer are below 0 where it names none."""
+
+    at_ps: int
+    kind: int
+    machine: int
+    peer: int

@@ -13,7 +13,7 @@ from attrs import astuple, fields
 from emu.record.entries import PrefillSlice
 from emu.record.start import RunStarted
 from emu.view.cluster import EndedView
-from emu.view.rows import LoanRow, MachineRow, RequestRow, TransferRow
+from emu.view.rows import FaultRow, LoanRow, MachineRow, RequestRow, TransferRow
 from emu.view.state import ClusterState
 
 _NESTED = ("queue", "reservations", "loans", "decoding", "prefills")
@@ -31,6 +31,7 @@ def dump(state: ClusterState) -> dict[str, Any]:
         "machines": [_machine(row) for row in state.machines],
         "requests": [astuple(row) for row in state.requests.values()],
         "transfers": [astuple(row) for row in state.transfers.values()],
+        "faults": [[number, *astuple(row)] for number, row in state.faults.items()],
         "ended": list(state.ended),
     }
 
@@ -44,6 +45,7 @@ def load(started: RunStarted, kept: Mapping[str, Any]) -> ClusterState:
         _restore(row, values)
     state.requests = {values[0]: RequestRow(*values) for values in kept["requests"]}
     state.transfers = {(values[2], values[3]): TransferRow(*values) for values in kept["transfers"]}
+    state.faults = {number: FaultRow(*values) for number, *values in kept["faults"]}
     state.ended.extend(EndedView(*values) for values in kept["ended"])
     return state
 

@@ -14,9 +14,26 @@ from emu.record import entries as e
 from emu.record.start import RunStarted
 from emu.view import rows as r
 from emu.view.cluster import POOL_WORDS, EndedView
-from emu.view.rows import NEVER, Key, LoanRow, MachineRow, RequestRow, TransferRow
+from emu.view.rows import NEVER, FaultRow, Key, LoanRow, MachineRow, RequestRow, TransferRow
 
 RECENT: Final = 512  # requests that ended and are still listed
+_LASTING: Final = frozenset(
+    map(
+        int,
+        (
+            e.FaultCode.PAUSE,
+            e.FaultCode.HANG,
+            e.FaultCode.SLOW,
+            e.FaultCode.DRAIN,
+            e.FaultCode.NIC_DOWN,
+            e.FaultCode.LINK_DOWN,
+            e.FaultCode.LINK_SLOW,
+            e.FaultCode.STALE_REPORT,
+            e.FaultCode.CLOCK,
+        ),
+    )
+)
+"""Faults that are there until they heal; the others are over when they have struck, or are told by what follows."""
 
 
 class ClusterState:
@@ -32,6 +49,7 @@ class ClusterState:
         self.machines = [MachineRow(POOL_WORDS.index(m.pool), POOL_WORDS.index(m.pool)) for m in started.machines]
         self.requests: dict[int, RequestRow] = {}
         self.transfers: dict[Key, TransferRow] = {}
+        self.faults: dict[int, FaultRow] = {}
         self.ended: deque[EndedView] = deque(maxlen=RECENT)
         self._nobody = RequestRow(NEVER, 0, 0, 0)  # takes what an entry says of a request or an attempt that is over
         self._handlers: Mapping[type, Callable[[Any], None]] = {
@@ -54,6 +72,11 @@ class ClusterState:
             e.BeliefClosed: self._closed,
             e.RunEnded: self._run_ended,
             e.StepsCut: self._steps_cut,
+            e.FaultStruck: self._struck,
+            e.FaultHealed: self._healed,
+            e.MachineCrashed: self._crashed,
+            e.MachineStarted: self._started,
+            e.LandedNowhere: self._landed_nowhere,
             e.MachineDead: self._dead,
             e.MachineBack: self._back,
             e.AttemptLost: self._attempt_lost,
@@ -247,6 +270,37 @@ class ClusterState:
         there.steps += entry.steps if entry.sequences else 0
         there.tokens += entry.steps * entry.sequences
         there.busy, there.started_ps, there.prefills = False, entry.at_ps, ()
+
+    def _struck(self, entry: e.FaultStruck) -> None:
+        at_ps, fault, kind, machine, peer, _, _ = entry
+        if kind in _LASTING:
+            self.faults[fault] = FaultRow(at_ps, kind, machine, peer)
+
+    def _healed(self, entry: e.FaultHealed) -> None:
+        self.faults.pop(entry.fault, None)
+
+    def _crashed(self, entry: e.MachineCrashed) -> None:
+        there = self.machines[entry.machine]
+        self.machines[entry.machine] = MachineRow(
+            there.pool,
+            there.home,
+            started_ps=entry.at_ps,
+            steps=there.steps,
+            busy_ps=there.busy_ps,
+            tokens=there.tokens,
+            down_ps=entry.at_ps,
+            dead_ps=there.dead_ps,
+            incarnation=entry.incarnation,
+        )
+
+    def _started(self, entry: e.MachineStarted) -> None:
+        there = self.machines[entry.machine]
+        there.down_ps, there.started_ps, there.incarnation = NEVER, entry.at_ps, entry.incarnation
+
+    def _landed_nowhere(self, entry: e.LandedNowhere) -> None:
+        transfer = self.transfers.get((entry.request, entry.attempt))
+        if transfer is not None:
+            transfer.lost += 1
 
     def _dead(self, entry: e.MachineDead) -> None:
         self.machines[entry.machine].dead_ps = entry.at_ps

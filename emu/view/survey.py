@@ -19,6 +19,7 @@ from emu.view import rows as r
 from emu.view.cluster import EndedView
 from emu.view.rows import NEVER
 from emu.view.state import ClusterState
+from emu.view.words import Words
 
 PS_PER_S: Final = 10**12
 MOST_INTERVALS: Final = 4096
@@ -130,6 +131,8 @@ class Survey:
         self._handlers = {
             e.Arrived: self._arrived,
             e.MachineMoved: self._moved,
+            e.FaultStruck: self._struck,
+            e.FaultHealed: self._healed,
             e.Preempted: self._preempted,
             e.RequestEnded: self._ended,
         }
@@ -172,6 +175,12 @@ class Survey:
 
     def _arrived(self, _: e.Arrived, __: ClusterState) -> None:
         self.intervals[-1].arrived += 1
+
+    def _struck(self, entry: e.FaultStruck, state: ClusterState) -> None:
+        self.mark(entry.at_ps, Mark.FAULT, Words(state.started).say(entry), entry.request, entry.machine)
+
+    def _healed(self, entry: e.FaultHealed, state: ClusterState) -> None:
+        self.mark(entry.at_ps, Mark.HEAL, Words(state.started).say(entry), NEVER, entry.machine)
 
     def _moved(self, entry: e.MachineMoved, state: ClusterState) -> None:
         name = state.started.machines[entry.machine].name

@@ -145,7 +145,7 @@ class _Inquiry:
         if machine.busy and (machine.prefills or place > 1):
             self._stop_at(machine)
             return
-        needs = -(-(row.prompt_tokens + row.delivered) // 16)
+        needs = -(-(row.prompt_tokens + row.delivered) // self._view.block_tokens)
         if machine.memory.free < needs + machine.memory.total // 100 and machine.memory.free < machine.memory.total:
             self._out_of_blocks(machine, needs)
         else:
@@ -248,17 +248,17 @@ class _Inquiry:
         if machine.down_ps != NEVER:
             self._say(f"{machine.name} is down for {self._age(machine.down_ps)}", None, machine.number)
             return True
-        return self._faults((machine.number,))
+        return self._faults({machine.number})
 
     def _if_broken_between(self, source: MachineView, target: MachineView) -> bool:
-        if self._faults((source.number, target.number)):
+        if self._faults({source.number, target.number}):
             return True
         return self._if_broken(source) or self._if_broken(target)
 
-    def _faults(self, machines: tuple[int, ...]) -> bool:
+    def _faults(self, machines: set[int]) -> bool:
         for fault in self._view.faults:
-            if fault.machines and fault.machines == machines:
-                self._say(f"{fault.words}, since {seconds(fault.at_ps)}", None, machines[0])
+            if set(fault.machines) == machines:
+                self._say(f"{fault.words}, since {seconds(fault.at_ps)}", None, fault.machines[0])
                 return True
         return False
 

@@ -73,6 +73,15 @@ class Words:
                 f"{x.blocks} blocks back"
             ),
             e.Resumed: lambda x: f"r{x.request} goes on in attempt {x.attempt} behind {x.delivered} tokens",
+            e.FaultStruck: self._struck,
+            e.FaultHealed: lambda x: f"{e.FaultCode(x.kind).word} of {self._whom(x.machine, x.peer)} is healed",
+            e.MachineCrashed: lambda x: (
+                f"{self.name(x.machine)} is gone, with all that incarnation {x.incarnation} had in memory"
+            ),
+            e.MachineStarted: lambda x: f"{self.name(x.machine)} starts, as incarnation {x.incarnation}",
+            e.LandedNowhere: lambda x: (
+                f"r{x.request}'s put from {self.name(x.source)} to {self.name(x.target)} landed nowhere"
+            ),
             e.RunEnded: lambda x: f"the run ended with {x.open_requests} open requests and {x.transfers} transfers",
         }
 
@@ -86,6 +95,15 @@ class Words:
     def line(self, entry: e.Entry) -> str:
         """With its time in front, in seconds to a microsecond."""
         return f"{entry[0] / 10**12:14.6f}  {self.say(entry)}"
+
+    def _whom(self, machine: int, peer: int) -> str:
+        names = [self.name(each) for each in (machine, peer) if each >= 0]
+        return " to ".join(names) if names else "the router"
+
+    def _struck(self, entry: e.FaultStruck) -> str:
+        whom = f" (r{entry.request})" if entry.request >= 0 else ""
+        word = e.FaultCode(entry.kind).word.replace("_", " ")
+        return f"FAULT {word}: {self._whom(entry.machine, entry.peer)}{whom}, with {entry.live} open requests"
 
     def _assigned(self, entry: e.Assigned) -> str:
         where = f"prefill on {self.name(entry.prefill_machine)}, decode on {self.name(entry.decode_machine)}"

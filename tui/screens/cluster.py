@@ -79,9 +79,7 @@ def _pool_line(group: Sequence[MachineView]) -> Line:
     return (*line, Span(f" {down} DOWN", "bad")) if down else line
 
 
-def _grid(
-    scene: Scene, columns: int, width: int, draw: Callable[[Scene, MachineView, int], list[Line]]
-) -> list[Line]:
+def _grid(scene: Scene, columns: int, width: int, draw: Callable[[Scene, MachineView, int], list[Line]]) -> list[Line]:
     lines: list[Line] = []
     for group in _groups(scene.view):
         lines.append(_pool_line(group))
@@ -97,7 +95,7 @@ def _grid(
 
 def doing_line(scene: Scene, machine: MachineView) -> Line:
     """What its worker does: glyph, word, batch, for how long."""
-    state = state_word(machine)
+    state = machine.doing
     long = age(scene.view.at_ps - (machine.down_ps if machine.down_ps != NEVER else machine.since_ps))
     parts = [Span(f"{GLYPHS.get(state, '?')} {state:<8}", state)]
     if machine.prefills:
@@ -107,11 +105,6 @@ def doing_line(scene: Scene, machine: MachineView) -> Line:
         parts.append(Span(f"x{machine.sequences} ", "decode"))
     parts.append(Span(long, "dim"))
     return tuple(parts)
-
-
-def state_word(machine: MachineView) -> str:
-    """down, paused, prefill, decode, mixed or idle."""
-    return machine.doing
 
 
 def memory_line(machine: MachineView, width: int) -> Line:
@@ -154,7 +147,10 @@ def card(scene: Scene, machine: MachineView, width: int) -> list[Line]:
         doing_line(scene, machine),
         (
             Span(f"{queued:<14}", "warn" if len(machine.queue) > 4 else "text"),
-            Span(f"in {machine.incoming} out {machine.outgoing}", "text" if machine.incoming + machine.outgoing else "dim"),
+            Span(
+                f"in {machine.incoming} out {machine.outgoing}",
+                "text" if machine.incoming + machine.outgoing else "dim",
+            ),
         ),
         memory_line(machine, width - 2),
         (Span(cut(f"believed {believed}", width - 2), "dim"),),
@@ -166,7 +162,7 @@ def tile(scene: Scene, machine: MachineView, width: int) -> list[Line]:
     """Two lines: name and what it does; memory."""
     target = Target("machine", machine.number)
     marked = machine.number == scene.machine
-    state = state_word(machine)
+    state = machine.doing
     wrong = machine.dead_ps != NEVER or bool(machine.faults)
     name = ("▶" if marked else " ") + machine.name + ("!" if wrong else "")
     batch = f"{GLYPHS.get(state, '?')}{machine.sequences + len(machine.prefills) or ''}"
@@ -191,7 +187,7 @@ def _heat(scene: Scene, columns: int) -> list[Line]:
         for first in range(0, len(group), columns):
             spans: list[Span] = []
             for machine in group[first : first + columns]:
-                state = state_word(machine)
+                state = machine.doing
                 memory = machine.memory
                 used = (memory.total - memory.free) / max(1, memory.total)
                 wrong = machine.dead_ps != NEVER or machine.faults or memory.orphan
@@ -206,7 +202,9 @@ def _heat(scene: Scene, columns: int) -> list[Line]:
                 spans.append(Span(left + cell, role, Target("machine", machine.number)))
             lines.append(tuple(spans))
     chosen = scene.view.machines[min(scene.machine, len(scene.view.machines) - 1)]
-    lines.append((Span(f"▶ {chosen.name}  ", "title"), *doing_line(scene, chosen), Span("  "), *memory_line(chosen, 30)))
+    lines.append(
+        (Span(f"▶ {chosen.name}  ", "title"), *doing_line(scene, chosen), Span("  "), *memory_line(chosen, 30))
+    )
     return lines
 
 

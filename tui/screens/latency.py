@@ -87,7 +87,9 @@ def _curve_lines(
     lines: list[Line] = []
     for row, text in enumerate(curve(columns, top, rows)):
         if row == 0:
-            label = f"{each.name:<16}" if rows > 1 else f"{each.name:<16}{each.write(here) if here is not None else '-':>7}"
+            label = (
+                f"{each.name:<16}" if rows > 1 else f"{each.name:<16}{each.write(here) if here is not None else '-':>7}"
+            )
         elif row == 1:
             label = f"  now {each.write(here) if here is not None else '-'}"
         elif row == 2:

@@ -6,13 +6,12 @@ from typing import Final, NamedTuple
 
 from emu.view.cluster import MachineView
 from emu.view.rows import NEVER, Hold
-from tui.glyphs import Line, Span, Target, age, cut, thousands
+from tui.glyphs import Line, Span, Target, age, beside, cut, thousands
 from tui.palette import OWNERS
 from tui.scene import Intent, Scene
 from tui.screens.cluster import doing_line, memory_line
 from tui.screens.page import Page, heading
 
-BLOCK_TOKENS: Final = 16
 _SHADES: Final = "█▇▆▅▄▃"
 
 
@@ -49,8 +48,6 @@ class Machine(Page):
             half = width // 2 - 1
             left = [*_batch(scene, machine, half), (), *_queue(scene, machine, half)]
             right = [*_blocks(machine, scene, half, max(4, height // 3)), (), *_loans(scene, machine, half)]
-            from tui.glyphs import beside
-
             lines += beside(left, right, half, 2)
         else:
             lines += _blocks(machine, scene, width, max(2, height // 6))
@@ -81,7 +78,9 @@ def _legend(machine: MachineView) -> Line:
 def _batch(scene: Scene, machine: MachineView, width: int) -> list[Line]:
     view = scene.view
     lines: list[Line] = [
-        heading("batch", f"{len(machine.prefills)} prompts, {machine.sequences} sequences; {machine.steps:,} steps so far")
+        heading(
+            "batch", f"{len(machine.prefills)} prompts, {machine.sequences} sequences; {machine.steps:,} steps so far"
+        )
     ]
     for piece in machine.prefills[:6]:
         words = f"  P r{piece.request:<7} {piece.tokens:>6} tokens  {piece.blocks:>4} blocks"
@@ -104,7 +103,11 @@ def _batch(scene: Scene, machine: MachineView, width: int) -> list[Line]:
 def _queue(scene: Scene, machine: MachineView, width: int) -> list[Line]:
     view = scene.view
     lines: list[Line] = [
-        heading("queue", f"{len(machine.queue)} prompts, {machine.queued_tokens:,} tokens; {len(machine.reservations)} reservations wait")
+        heading(
+            "queue",
+            f"{len(machine.queue)} prompts, {machine.queued_tokens:,} tokens; "
+            f"{len(machine.reservations)} reservations wait",
+        )
     ]
     for request, _ in machine.queue[:5]:
         row = view.requests.get(request)
@@ -118,10 +121,12 @@ def _queue(scene: Scene, machine: MachineView, width: int) -> list[Line]:
             lines.append((Span(cut(words, width), "reserved", Target("request", request)),))
     belief = machine.belief
     if belief.tokens_ps != NEVER:
-        words = f"  believed {belief.tokens:,} queued tokens {age(view.at_ps - belief.tokens_ps)} ago, are {machine.queued_tokens:,}"
+        since = age(view.at_ps - belief.tokens_ps)
+        words = f"  believed {belief.tokens:,} queued tokens {since} ago, are {machine.queued_tokens:,}"
         lines.append((Span(cut(words, width), "dim"),))
     if belief.free_ps != NEVER:
-        words = f"  believed {belief.free_blocks:,} free blocks {age(view.at_ps - belief.free_ps)} ago, are {machine.memory.free:,}"
+        since = age(view.at_ps - belief.free_ps)
+        words = f"  believed {belief.free_blocks:,} free blocks {since} ago, are {machine.memory.free:,}"
         lines.append((Span(cut(words, width), "dim"),))
     return lines
 
@@ -132,7 +137,9 @@ def _loans(scene: Scene, machine: MachineView, width: int) -> list[Line]:
         why = "reserved for" if loan.side is Hold.TARGET else "held for"
         rest = " pinned" if loan.pinned else ""
         rest += " ORPHAN" if loan.orphan else ""
-        words = f"  r{loan.request:<7} {loan.blocks:>5} blocks {why} it for {age(scene.view.at_ps - loan.since_ps)}{rest}"
+        words = (
+            f"  r{loan.request:<7} {loan.blocks:>5} blocks {why} it for {age(scene.view.at_ps - loan.since_ps)}{rest}"
+        )
         role = "orphan" if loan.orphan else "reserved" if loan.side is Hold.TARGET else "held"
         lines.append((Span(cut(words, width), role, Target("request", loan.request)),))
     return lines
@@ -144,7 +151,7 @@ def owners(machine: MachineView, scene: Scene) -> list[Owner]:
     for place, request in enumerate(machine.decoding):
         row = scene.view.requests.get(request)
         if row is not None:
-            blocks = -(-(row.prompt_tokens + row.delivered + 1) // BLOCK_TOKENS)
+            blocks = -(-(row.prompt_tokens + row.delivered + 1) // scene.view.block_tokens)
             role = OWNERS[place % len(OWNERS)]
             found.append(Owner(blocks, _SHADES[place % len(_SHADES)], role, request, "runs"))
     for piece in machine.prefills:
@@ -153,7 +160,9 @@ def owners(machine: MachineView, scene: Scene) -> list[Owner]:
     for loan in machine.loans:
         if loan.request in prefilling:
             continue
-        glyph, role = ("✗", "orphan") if loan.orphan else ("▓", "reserved") if loan.side is Hold.TARGET else ("▒", "held")
+        glyph, role = (
+            ("✗", "orphan") if loan.orphan else ("▓", "reserved") if loan.side is Hold.TARGET else ("▒", "held")
+        )
         found.append(Owner(loan.blocks, glyph, role, loan.request, "transfer"))
     return found
 
@@ -175,7 +184,9 @@ def _blocks(machine: MachineView, scene: Scene, width: int, rows: int) -> list[L
             line.append(Span(owner.glyph * (stop - filled), owner.role, Target("request", owner.request)))
             filled = stop
     line.append(Span("·" * (cells - filled), "empty"))
-    lines: list[Line] = [heading("blocks", f"by owner, {each:.1f} blocks a cell; {shown:,} of {machine.memory.total:,} drawn")]
+    lines: list[Line] = [
+        heading("blocks", f"by owner, {each:.1f} blocks a cell; {shown:,} of {machine.memory.total:,} drawn")
+    ]
     return lines + _wrap(line, width)
 
 

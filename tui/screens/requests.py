@@ -76,9 +76,7 @@ class Requests(Page):
     def _rows(self, scene: Scene) -> list[RequestView]:
         words = self._filter.split()
         rows = [
-            row
-            for row in scene.view.requests.values()
-            if not words or all(word in _text(scene, row) for word in words)
+            row for row in scene.view.requests.values() if not words or all(word in _text(scene, row) for word in words)
         ]
         return sorted(rows, key=_SORTS[self._sort][1])
 
@@ -120,7 +118,9 @@ def _row(scene: Scene, row: RequestView) -> Line:
         Span(f"{row.phase_word:<13}", _ROLES.get(row.phase_word, "text"), target),
         Span(f"{age(view.at_ps - row.since_ps):>6} {age(view.at_ps - row.arrived_ps):>6}", "text", target),
         Span(f"{row.prompt_tokens:>8}{row.delivered:>7}  ", "dim", target),
-        Span(f"{view.machine_name(row.prefill_machine) if row.prefill_machine != NEVER else '-':<13}", "prefill", target),
+        Span(
+            f"{view.machine_name(row.prefill_machine) if row.prefill_machine != NEVER else '-':<13}", "prefill", target
+        ),
         Span(f"{view.machine_name(row.decode_machine) if row.decode_machine != NEVER else '-':<13}", "decode", target),
         Span(attempt, "warn" if row.attempt > 0 or row.preemptions else "dim"),
     )

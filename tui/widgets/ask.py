@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
@@ -14,7 +16,7 @@ from textual.widgets.option_list import Option
 class AskText(ModalScreen[str | None]):
     """One line; Escape gives None."""
 
-    BINDINGS = (("escape", "leave", "leave"),)
+    BINDINGS: ClassVar[list[Binding | tuple[str, str] | tuple[str, str, str]]] = [("escape", "leave", "leave")]
 
     def __init__(self, question: str, value: str = "") -> None:
         super().__init__()
@@ -38,7 +40,7 @@ class AskText(ModalScreen[str | None]):
 class AskChoice(ModalScreen[str | None]):
     """One of a few, (answer, words); Escape gives None."""
 
-    BINDINGS = (("escape", "leave", "leave"),)
+    BINDINGS: ClassVar[list[Binding | tuple[str, str] | tuple[str, str, str]]] = [("escape", "leave", "leave")]
 
     def __init__(self, question: str, choices: Sequence[tuple[str, str]]) -> None:
         super().__init__()

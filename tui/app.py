@@ -1,0 +1,327 @@
+"""Cockpit: the Textual application. A timer moves the playhead, scenes go down to the canvas, keys and clicks come up.
+
+What is drawn stands in the pages, what time it is in the player, what a run is told in the feed; here they are only
+tied together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from textual import events
+from textual.app import App, ComposeResult, SystemCommand
+from textual.screen import Screen
+
+from emu.refusal import Refusal
+from emu.view.rows import NEVER
+from emu.view.survey import PS_PER_S
+from tui.deck import PAGES, Deck
+from tui.messages import Pointed, Sized
+from tui.operate import Operator
+from tui.palette import NAMES, Palette
+from tui.player import STEP_PS, Player
+from tui.scene import Intent
+from tui.widgets.ask import AskText
+from tui.widgets.canvas import Canvas
+
+FRAMES_PER_S: Final = 20
+BUDGET_S: Final = 0.02  # of a frame, for reading
+SAY_S: Final = 6.0  # how long a message stays
+
+
+class Cockpit(App[None]):
+    """Over one deck; `operator` where a run is steered, else None."""
+
+    CSS_PATH = Path(__file__).with_name("app.tcss")
+    TITLE = "emu"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS = []  # noqa: RUF012 (keys are the pages' and this table's, so that both see them)
+
+    def __init__(self, deck: Deck, operator: Operator | None = None, theme: str = "dark") -> None:
+        super().__init__(ansi_color=True)
+        self.deck = deck
+        self.operator = operator
+        self.frames = 0
+        self._palette = Palette(theme)
+        self._canvas = Canvas(self._palette)
+        self._then_s = time.perf_counter()
+        self._said_s = 0.0
+        self._before_help = "cluster"
+        self._keys: dict[str, Callable[[], object]] = self._table()
+
+    @property
+    def player(self) -> Player:
+        return self.deck.player
+
+    def compose(self) -> ComposeResult:
+        yield self._canvas
+
+    def on_mount(self) -> None:
+        self._canvas.focus()
+        self.set_interval(1 / FRAMES_PER_S, self._frame)
+
+    def _frame(self) -> None:
+        now_s = time.perf_counter()
+        wall_s, self._then_s = now_s - self._then_s, now_s
+        try:
+            if self.operator is not None:
+                self._heed(self.operator)
+            self.player.tick(wall_s, BUDGET_S)
+        except Refusal as refused:
+            self.say(str(refused))
+        if self.deck.message and now_s - self._said_s > SAY_S:
+            self.deck.message = ""
+        self.draw()
+
+    def _heed(self, operator: Operator) -> None:
+        """What the run has said since the last frame."""
+        for words in operator.poll(self.deck):
+            self.say(words)
+
+    def draw(self) -> None:
+        """The scene as it is now."""
+        size = self._canvas.size
+        if not size.width or not size.height:
+            return
+        operator = self.operator
+        playing = operator.playing if operator is not None and self.player.follow else None
+        scene = self.deck.scene(playing=playing, steered=operator is not None and operator.running)
+        self._canvas.show(self.deck.draw(scene, size.width, size.height))
+        self.frames += 1
+
+    def say(self, words: str) -> None:
+        """A line beside the pages' names, for some seconds."""
+        self.deck.message, self._said_s = words, time.perf_counter()
+
+    def on_sized(self, _: Sized) -> None:
+        self.draw()
+
+    def on_pointed(self, message: Pointed) -> None:
+        target = message.target
+        if target.kind == "key":
+            self.press(str(target.value).split()[0])
+        else:
+            self._heed_intents((Intent(target.kind, target.value),))
+        self.draw()
+
+    def on_key(self, event: events.Key) -> None:
+        if isinstance(self.screen, Screen) and self.screen.is_modal:
+            return
+        name = event.character if event.character is not None and event.is_printable else event.key
+        if self.press(" " if name == "space" else name):
+            event.stop()
+            event.prevent_default()
+
+    def press(self, key: str) -> bool:
+        """A key by its character or its name; whether it meant something."""
+        key = {" ": "space"}.get(key, key)
+        intents = self.deck.page.key(key, self.deck.scene())
+        if intents is not None:
+            self._heed_intents(intents)
+        elif key in self._keys:
+            self._keys[key]()
+        else:
+            return False
+        self.draw()
+        return True
+
+    def _heed_intents(self, intents: tuple[Intent, ...]) -> None:
+        for kind, value in intents:
+            if kind == "page":
+                self.open(str(value))
+            elif kind == "time":
+                self.player.playing = False
+                self.player.seek(int(value))
+            elif kind == "machine":
+                again = self.deck.machine == int(value)
+                self.deck.machine = int(value)
+                if again and len(intents) == 1 and self.deck.page.name == "cluster":
+                    self.open("machine")
+            elif kind == "request":
+                self.deck.request = int(value)
+
+    def open(self, name: str) -> None:
+        """Another page."""
+        self.deck.open(name)
+
+    def _table(self) -> dict[str, Callable[[], object]]:
+        """Keys that mean the same on every page."""
+        player = self.player
+        second = PS_PER_S
+        table: dict[str, Callable[[], object]] = {
+            "space": self.toggle,
+            "n": self.next_event,
+            "b": player.event_before,
+            ".": lambda: self.step(STEP_PS),
+            ",": lambda: player.step(-STEP_PS),
+            ">": lambda: player.step(10 * second),
+            "<": lambda: player.step(-10 * second),
+            "]": lambda: self.to_mark(True),
+            "[": lambda: self.to_mark(False),
+            "+": lambda: self.faster(1),
+            "=": lambda: self.faster(1),
+            "-": lambda: self.faster(-1),
+            "u": self.unlimited,
+            "home": lambda: self._heed_intents((Intent("time", 0),)),
+            "end": player.to_end,
+            "f": player.to_end,
+            "g": self.ask_time,
+            "tab": lambda: self._turn(1),
+            "shift+tab": lambda: self._turn(-1),
+            "/": self.ask_filter,
+            "w": lambda: self.open("why"),
+            "T": self.next_theme,
+            "?": self.help,
+            "q": self.leave,
+            "escape": lambda: self.open(self._before_help) if self.deck.page.name == "help" else None,
+            "s": self.save,
+            "x": self.strike,
+        }
+        for number, name in enumerate(PAGES, 1):
+            table[str(number)] = lambda name=name: self.open(name)  # type: ignore[misc]
+        return table
+
+    def _turn(self, step: int) -> None:
+        here = PAGES.index(self.deck.page.name) if self.deck.page.name in PAGES else 0
+        self.open(PAGES[(here + step) % len(PAGES)])
+
+    def toggle(self) -> None:
+        """Play or pause: the run where it is followed, else the playhead."""
+        if self.operator is not None and self.player.follow:
+            self.operator.hold(self.operator.playing)
+        else:
+            self.player.toggle()
+
+    def next_event(self) -> None:
+        """To the next entry; a run that is followed and held fires one more."""
+        if self.operator is not None and self.player.follow and self.operator.running:
+            self.operator.step()
+        else:
+            self.player.next_event()
+
+    def step(self, steps_ps: int) -> None:
+        """So far on; a run that is followed goes on by as much."""
+        if self.operator is not None and self.player.follow and self.operator.running:
+            self.operator.run_to(self.player.end_ps + steps_ps)
+        else:
+            self.player.step(steps_ps)
+
+    def faster(self, steps: int) -> None:
+        """The pace of the playhead, and of the run where one is steered."""
+        self.player.faster(steps)
+        self._set_pace()
+
+    def unlimited(self) -> None:
+        """As fast as it goes."""
+        self.player.pace = float("inf")
+        self._set_pace()
+
+    def _set_pace(self) -> None:
+        if self.operator is not None:
+            self.operator.pace(self.player.pace)
+
+    def to_mark(self, forward: bool) -> None:
+        """The next mark or the one before; a message where there is none."""
+        found = self.player.to_mark(forward, self.deck.player.reader.survey.marks)
+        if found is None:
+            self.say("no mark after this moment" if forward else "no mark before this moment")
+            return
+        self.say(found.words)
+        if found.machine != NEVER and found.machine >= 0:
+            self.deck.machine = found.machine
+        if found.request != NEVER:
+            self.deck.request = found.request
+
+    def ask_time(self) -> None:
+        """Seconds, or minutes:seconds."""
+
+        def go(answer: str | None) -> None:
+            at_ps = moment(answer or "")
+            if at_ps is not None:
+                self.player.playing = False
+                self.player.seek(at_ps)
+            elif answer:
+                self.say(f"'{answer}' is no time; 12.5 or 1:02.5 is")
+
+        self.push_screen(AskText("go to, in seconds"), go)
+
+    def ask_filter(self) -> None:
+        """Words for the page that is open."""
+
+        def keep(answer: str | None) -> None:
+            if answer is not None:
+                self.deck.page.filtered(answer)
+
+        self.push_screen(AskText("only with these words (empty: all)"), keep)
+
+    def next_theme(self) -> None:
+        """Dark, light, no colours."""
+        self._palette = Palette(NAMES[(NAMES.index(self._palette.name) + 1) % len(NAMES)])
+        self._canvas.repaint(self._palette)
+
+    def help(self) -> None:
+        """Every key; again: back."""
+        if self.deck.page.name == "help":
+            self.open(self._before_help)
+        else:
+            self._before_help = self.deck.page.name
+            self.open("help")
+
+    def strike(self) -> None:
+        """Choose a fault for the chosen machine, where a run is steered."""
+        if self.operator is None:
+            self.say("a kept record takes no faults; emu watch SCENARIO.toml starts a run that does")
+        else:
+            self.operator.ask_fault(self)
+
+    def save(self) -> None:
+        """The session as a scenario file, where a run is steered."""
+        if self.operator is None:
+            self.say("nothing to save: this is a kept record")
+        else:
+            self.operator.ask_save(self)
+
+    def leave(self) -> None:
+        """End the run that was started here, and give the terminal back."""
+        if self.operator is not None:
+            self.operator.close()
+        self.exit()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The command palette: everything that keys do, by name."""
+        del screen
+        named: list[tuple[str, str, Callable[[], object]]] = [
+            ("Play or pause", "space", self.toggle),
+            ("Next entry", "n", self.next_event),
+            ("Next mark", "]", lambda: self.to_mark(True)),
+            ("Previous mark", "[", lambda: self.to_mark(False)),
+            ("Go to a time", "g", self.ask_time),
+            ("Faster", "+", lambda: self.faster(1)),
+            ("Slower", "-", lambda: self.faster(-1)),
+            ("As fast as it goes", "u", self.unlimited),
+            ("Filter", "/", self.ask_filter),
+            ("Next theme", "T", self.next_theme),
+            ("Save the session as a scenario", "s", self.save),
+            ("Strike with a fault", "x", self.strike),
+            ("Help", "?", self.help),
+            ("Quit", "q", self.leave),
+        ]
+        for words, key, act in named:
+            yield SystemCommand(words, f"key {key}", act)
+        for number, name in enumerate(PAGES, 1):
+            yield SystemCommand(f"Page {name}", f"key {number}", lambda name=name: self.open(name))  # type: ignore[misc]
+
+
+def moment(text: str) -> int | None:
+    """`12.5`, `1:02.5` or `1:00:02` as picoseconds; None where it is none."""
+    total = 0.0
+    try:
+        for part in text.strip().split(":"):
+            total = total * 60 + float(part)
+    except ValueError:
+        return None
+    return round(total * PS_PER_S) if 0 <= total < 1e9 else None
+
