@@ -17,6 +17,7 @@ from emu.commands.calibrate import calibrate
 from emu.commands.fuzz import fuzz
 from emu.commands.look import show, why
 from emu.commands.plan import plan
+from emu.commands.screens import replay, watch
 from emu.commands.sweep import sweep
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ cli.add_command(fuzz)
 cli.add_command(plan)
 cli.add_command(sweep)
 cli.add_command(calibrate)
+cli.add_command(replay)
 cli.add_command(show)
+cli.add_command(watch)
 cli.add_command(why)
 
 

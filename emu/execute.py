@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TextIO, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO, TypeAlias
 
 from attrs import frozen
 
+from emu.fake.clock import HeapClock
 from emu.laws.checker import Checker
 from emu.laws.verdicts import Law, LawRules
 from emu.output import Folder
@@ -44,6 +45,19 @@ Judge: TypeAlias = Callable[[Slo, int], Slo]
 """Puts a judge of its own before the scenario's SLOs; it is told how many requests there are."""
 
 
+class Steer(Protocol):
+    """Whoever holds a run back and lets faults strike it while it goes on."""
+
+    def clock(self, interleaving: int, liveness_ps: int) -> HeapClock:
+        """The clock of the run."""
+
+    def begin(self, run: Run, checker: Checker) -> None:
+        """The run is built; it starts when this returns."""
+
+    def kept(self, scenario: Scenario) -> Scenario:
+        """The scenario as it is kept: with what was done to the run."""
+
+
 @frozen
 class Outcome:
     """What a run came to: its summary, and the laws that it broke."""
@@ -61,11 +75,13 @@ def execute(
     cluster: Cluster | None = None,
     world: str = WORLDS[0],
     judge: Judge | None = None,
+    steer: Steer | None = None,
 ) -> Outcome:
     """Run a scenario to its end in one of `WORLDS`; `out` names the folder to keep it in.
 
     `whole` is its trace, if that has been read; `cluster` is its own, where somebody has exchanged parts of it; `judge`
-    stands before its SLOs, and what that one raises ends the run.
+    stands before its SLOs, and what that one raises ends the run. With `steer` time is held back as that says, and
+    what it lets strike is kept with the scenario; only the emulated world can be steered.
 
     Refusal: the workload, a profile or the world cannot be used, or `out` cannot be written; then nothing has been.
     What a bug raises comes out as it was raised.
@@ -85,7 +101,12 @@ def execute(
         folds: list[Fold] = [lives, usage, power, *checker.laws]
         if watch is not None:
             folds.append(watch(started))
-        run = _build(world, cluster, workload, folds, record)
+        if steer is None:
+            run = _build(world, cluster, workload, folds, record)
+        else:
+            clock = steer.clock(scenario.interleaving, to_ps(scenario.run.liveness_s))
+            run = build(cluster, workload, folds, record, injectable=True, clock=clock)
+            steer.begin(run, checker)
         go(run)
         checker.finish()
         lives.close()
@@ -110,7 +131,7 @@ def execute(
         ]
         found["workload"] = _workload(scenario, workload)
         if folder is not None:
-            folder.keep(resolved_toml(scenario), found)
+            folder.keep(resolved_toml(scenario if steer is None else steer.kept(scenario)), found)
     return Outcome(found, broken, tuple(run.seated.contract.words))
 
 

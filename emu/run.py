@@ -227,14 +227,16 @@ def build(
     file: IO[bytes] | None = None,
     *,
     injectable: bool = False,
+    clock: HeapClock | None = None,
 ) -> Run:
     """The whole cluster, wired up, at time 0. `folds` read the record as it is written, `file` gets its lines.
 
     `injectable`: faults may be injected while it runs. Without that and a plan of faults, nothing of theirs is there.
+    `clock`: one that somebody holds back, made for this scenario.
     """
     scenario = cluster.scenario
     faulty = injectable or is_faulty(scenario)
-    clock = HeapClock(scenario.interleaving, to_ps(scenario.run.liveness_s))
+    clock = clock or HeapClock(scenario.interleaving, to_ps(scenario.run.liveness_s))
     witness = Witness()
     first_line = cluster.started(workload).line() if file is not None else ""
     log = Log((*folds, witness) if faulty else folds, file, first_line)

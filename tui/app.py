@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from textual import events
 from textual.app import App, ComposeResult, SystemCommand
@@ -24,10 +24,36 @@ from tui.operate import Operator
 from tui.palette import NAMES, Palette
 from tui.player import STEP_PS, Player
 from tui.scene import Intent
-from tui.widgets.ask import AskText
+from tui.widgets.ask import AskChoice, AskText
 from tui.widgets.canvas import Canvas
 
 FRAMES_PER_S: Final = 20
+FAULTS: Final = {
+    "crash": "crash it for 20 s",
+    "crash for good": "crash it for good",
+    "restart": "restart it",
+    "pause": "pause it for 10 s",
+    "hang": "let its worker hang for 10 s",
+    "slow": "slow it down 4 times, for 20 s",
+    "link_down": "cut its links for 10 s",
+    "link_down data": "cut its links for KV caches, for 10 s",
+    "link_slow": "slow its links down 10 times, for 20 s",
+    "lose grant": "lose the next Grant of anyone",
+    "lose acknowledge": "lose the next Acknowledge of anyone",
+}
+FAULT_KEYS: Final[dict[str, dict[str, Any]]] = {
+    "crash": {"heal_after_s": 20.0},
+    "crash for good": {},
+    "restart": {},
+    "pause": {"heal_after_s": 10.0},
+    "hang": {"heal_after_s": 10.0},
+    "slow": {"factor": 4.0, "heal_after_s": 20.0},
+    "link_down": {"heal_after_s": 10.0},
+    "link_down data": {"heal_after_s": 10.0, "plane": "data"},
+    "link_slow": {"factor": 10.0, "heal_after_s": 20.0},
+    "lose grant": {"message": "Grant"},
+    "lose acknowledge": {"message": "Acknowledge"},
+}
 BUDGET_S: Final = 0.02  # of a frame, for reading
 SAY_S: Final = 6.0  # how long a message stays
 
@@ -149,16 +175,15 @@ class Cockpit(App[None]):
 
     def _table(self) -> dict[str, Callable[[], object]]:
         """Keys that mean the same on every page."""
-        player = self.player
         second = PS_PER_S
         table: dict[str, Callable[[], object]] = {
             "space": self.toggle,
             "n": self.next_event,
-            "b": player.event_before,
+            "b": lambda: self.player.event_before(),
             ".": lambda: self.step(STEP_PS),
-            ",": lambda: player.step(-STEP_PS),
-            ">": lambda: player.step(10 * second),
-            "<": lambda: player.step(-10 * second),
+            ",": lambda: self.player.step(-STEP_PS),
+            ">": lambda: self.player.step(10 * second),
+            "<": lambda: self.player.step(-10 * second),
             "]": lambda: self.to_mark(True),
             "[": lambda: self.to_mark(False),
             "+": lambda: self.faster(1),
@@ -166,8 +191,8 @@ class Cockpit(App[None]):
             "-": lambda: self.faster(-1),
             "u": self.unlimited,
             "home": lambda: self._heed_intents((Intent("time", 0),)),
-            "end": player.to_end,
-            "f": player.to_end,
+            "end": lambda: self.player.to_end(),
+            "f": lambda: self.player.to_end(),
             "g": self.ask_time,
             "tab": lambda: self._turn(1),
             "shift+tab": lambda: self._turn(-1),
@@ -272,17 +297,54 @@ class Cockpit(App[None]):
 
     def strike(self) -> None:
         """Choose a fault for the chosen machine, where a run is steered."""
-        if self.operator is None:
+        operator = self.operator
+        if operator is None:
             self.say("a kept record takes no faults; emu watch SCENARIO.toml starts a run that does")
-        else:
-            self.operator.ask_fault(self)
+            return
+        names = [machine.name for machine in self.player.reader.started.machines]
+        name = names[min(self.deck.machine, len(names) - 1)]
+        self.push_screen(
+            AskChoice(f"strike {name} with", [(kind, words) for kind, words in FAULTS.items()]), self._struck
+        )
+
+    def _struck(self, kind: str | None) -> None:
+        operator = self.operator
+        if kind is None or operator is None:
+            return
+        names = [machine.name for machine in self.player.reader.started.machines]
+        name = names[min(self.deck.machine, len(names) - 1)]
+        fault: dict[str, Any] = {"machine": name, **FAULT_KEYS[kind]}
+        fault["kind"] = kind.split()[0]
+        if fault["kind"] in ("lose", "duplicate"):
+            del fault["machine"]
+        if self.player.follow and operator.running:
+            operator.strike(fault)
+            return
+        try:
+            self.deck = operator.strike_at(fault, self.player.at_ps, self.deck)
+        except Refusal as refused:
+            self.say(str(refused))
+            return
+        self.say(f"a run of its own from {fault['kind']} on {name} on; space lets it go")
 
     def save(self) -> None:
         """The session as a scenario file, where a run is steered."""
-        if self.operator is None:
+        operator = self.operator
+        if operator is None:
             self.say("nothing to save: this is a kept record")
-        else:
-            self.operator.ask_save(self)
+            return
+
+        def keep(answer: str | None) -> None:
+            if not answer:
+                return
+            try:
+                operator.save(Path(answer))
+            except Refusal as refused:
+                self.say(str(refused))
+                return
+            self.say(f"saved; emu run {answer} repeats this session")
+
+        self.push_screen(AskText("save the session as", f"{operator.scenario.name}-session.toml"), keep)
 
     def leave(self) -> None:
         """End the run that was started here, and give the terminal back."""
@@ -312,7 +374,7 @@ class Cockpit(App[None]):
         for words, key, act in named:
             yield SystemCommand(words, f"key {key}", act)
         for number, name in enumerate(PAGES, 1):
-            yield SystemCommand(f"Page {name}", f"key {number}", lambda name=name: self.open(name))  # type: ignore[misc]
+            yield SystemCommand(f"Page {name}", f"key {number}", lambda name=name: self.open(name))
 
 
 def moment(text: str) -> int | None:
@@ -324,4 +386,3 @@ def moment(text: str) -> int | None:
     except ValueError:
         return None
     return round(total * PS_PER_S) if 0 <= total < 1e9 else None
-

@@ -47,6 +47,12 @@ class Log:
         if len(waiting) >= _BULK:
             self._flush()
 
+    def flush(self) -> None:
+        """What was written so far is in the file, for those who read it while it grows."""
+        self._flush()
+        if self._file is not None:
+            self._file.flush()
+
     def digest(self) -> str:
         """The digest of all entries so far, in hexadecimal."""
         self._flush()

@@ -112,7 +112,7 @@ class Reader:
 
     def run_on(self, from_ps: int, to_ps: int, budget_s: float) -> int:
         """Move the moment from one time towards another for about so long; how far it came, at least one entry."""
-        if to_ps >= self.front_ps:
+        if from_ps >= self.front_ps:
             return to_ps
         ends = time.perf_counter() + budget_s
         step_ps = max(1, (to_ps - from_ps) // 16)

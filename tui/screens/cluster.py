@@ -7,11 +7,12 @@ from typing import Final
 
 from emu.view.cluster import POOL_WORDS, ClusterView, MachineView, TransferView
 from emu.view.rows import NEVER
-from tui.glyphs import Line, Span, Target, age, bar, box, cut, fit, stacked, thousands, width_of
+from tui.glyphs import Line, Span, Target, age, bar, box, cut, fit, fit_line, stacked, thousands, width_of
 from tui.scene import Intent, Scene
 from tui.screens.page import Page
 
 CARD: Final = (26, 6)
+SLIM: Final = (24, 4)
 TILE: Final = (20, 2)
 CELL: Final = 5
 LANES: Final = 4  # lines for transfers, at least
@@ -31,7 +32,7 @@ class Cluster(Page):
         view = scene.view
         count = len(view.machines)
         room = max(1, height - 1 - LANES)
-        for size, draw in ((CARD, card), (TILE, tile)):
+        for size, draw in ((CARD, card), (SLIM, slim), (TILE, tile)):
             columns = max(1, (width + 1) // (size[0] + 1))
             if sum(-(-len(group) // columns) for group in _groups(view)) * size[1] + _pools(view) <= room:
                 self._columns = columns
@@ -65,7 +66,7 @@ def _pools(view: ClusterView) -> int:
     return len(_groups(view))
 
 
-def _pool_line(group: Sequence[MachineView]) -> Line:
+def _pool_line(scene: Scene, group: Sequence[MachineView]) -> Line:
     pool = group[0].home_word
     busy = sum(machine.busy for machine in group)
     queued = sum(len(machine.queue) for machine in group)
@@ -73,7 +74,10 @@ def _pool_line(group: Sequence[MachineView]) -> Line:
     total = max(1, sum(machine.memory.total for machine in group))
     away = sum(machine.pool != machine.home for machine in group)
     down = sum(machine.down_ps != NEVER for machine in group)
-    rest = f" {len(group)} machines, {busy} busy, {queued} queued, KV {100 * used / total:.0f} %"
+    machines = "1 machine" if len(group) == 1 else f"{len(group)} machines"
+    rest = f" {machines}, {busy} busy, {queued} queued, KV {100 * used / total:.0f} %"
+    scale = scale_of(scene)
+    rest += f" (bars end at {100 * scale:.0f} %)" if scale < 1 else ""
     rest += f", {away} moved away" if away else ""
     line: Line = (Span(pool, pool if pool in GLYPHS else "title"), Span(rest, "dim"))
     return (*line, Span(f" {down} DOWN", "bad")) if down else line
@@ -82,7 +86,7 @@ def _pool_line(group: Sequence[MachineView]) -> Line:
 def _grid(scene: Scene, columns: int, width: int, draw: Callable[[Scene, MachineView, int], list[Line]]) -> list[Line]:
     lines: list[Line] = []
     for group in _groups(scene.view):
-        lines.append(_pool_line(group))
+        lines.append(_pool_line(scene, group))
         for first in range(0, len(group), columns):
             blocks = [draw(scene, machine, width) for machine in group[first : first + columns]]
             for row in range(len(blocks[0])):
@@ -107,8 +111,8 @@ def doing_line(scene: Scene, machine: MachineView) -> Line:
     return tuple(parts)
 
 
-def memory_line(machine: MachineView, width: int) -> Line:
-    """KV blocks stacked by reason, and how full it is."""
+def memory_line(machine: MachineView, width: int, scale: float = 1.0) -> Line:
+    """KV blocks stacked by reason, full at `scale` of all blocks, and how full it really is."""
     memory = machine.memory
     share = f"{100 * (memory.total - memory.free) / max(1, memory.total):4.0f}%"
     parts = (
@@ -118,7 +122,7 @@ def memory_line(machine: MachineView, width: int) -> Line:
         (float(memory.pinned), "░", "pinned"),
         (float(memory.orphan), "✗", "orphan"),
     )
-    return *stacked(parts, float(memory.total), max(1, width - 5)), Span(share, "text")
+    return *stacked(parts, memory.total * scale, max(1, width - 5)), Span(share, "text")
 
 
 def card(scene: Scene, machine: MachineView, width: int) -> list[Line]:
@@ -152,10 +156,37 @@ def card(scene: Scene, machine: MachineView, width: int) -> list[Line]:
                 "text" if machine.incoming + machine.outgoing else "dim",
             ),
         ),
-        memory_line(machine, width - 2),
+        memory_line(machine, width - 2, scale_of(scene)),
         (Span(cut(f"believed {believed}", width - 2), "dim"),),
     ]
     return [tuple(span._replace(target=target) for span in line) for line in box(lines, width, title, role)]
+
+
+def slim(scene: Scene, machine: MachineView, width: int) -> list[Line]:
+    """Four lines without a frame: name, what it does, queue and transfers, memory."""
+    target = Target("machine", machine.number)
+    marked = machine.number == scene.machine
+    wrong = machine.dead_ps != NEVER or bool(machine.faults)
+    away = f" →{machine.pool_word}" if machine.pool != machine.home else ""
+    name = ("▶" if marked else " ") + machine.name + away + (" !" if wrong else "")
+    queued = f" q {len(machine.queue)} {thousands(machine.queued_tokens)}t"
+    moving = machine.incoming + machine.outgoing
+    lines: list[Line] = [
+        (Span(fit(name, width), "cursor" if marked else "bad" if wrong else "title"),),
+        (Span(" "), *doing_line(scene, machine)),
+        (
+            Span(f"{queued:<12}", "warn" if len(machine.queue) > 4 else "text" if machine.queue else "dim"),
+            Span(f"in {machine.incoming} out {machine.outgoing}", "text" if moving else "dim"),
+        ),
+        (Span(" "), *memory_line(machine, width - 1, scale_of(scene))),
+    ]
+    return [fit_line(tuple(span._replace(target=target) for span in line), width) for line in lines]
+
+
+def scale_of(scene: Scene) -> float:
+    """The share of its blocks at which a bar is full, so that a hardly used cluster is seen too."""
+    most = max((1 - machine.memory.free / max(1, machine.memory.total) for machine in scene.view.machines), default=1.0)
+    return next((scale for scale in (0.05, 0.1, 0.25, 0.5) if most <= scale), 1.0)
 
 
 def tile(scene: Scene, machine: MachineView, width: int) -> list[Line]:
@@ -175,7 +206,10 @@ def tile(scene: Scene, machine: MachineView, width: int) -> list[Line]:
             Span(" " + batch, state, target),
             Span(queue, "warn", target),
         ),
-        (Span(" ", "text", target), *(s._replace(target=target) for s in memory_line(machine, width - 1))),
+        (
+            Span(" ", "text", target),
+            *(s._replace(target=target) for s in memory_line(machine, width - 1, scale_of(scene))),
+        ),
     ]
 
 
@@ -183,7 +217,7 @@ def _heat(scene: Scene, columns: int) -> list[Line]:
     """A cell a machine: what it does, and how full and how long its queue is, as heights."""
     lines: list[Line] = []
     for group in _groups(scene.view):
-        lines.append(_pool_line(group))
+        lines.append(_pool_line(scene, group))
         for first in range(0, len(group), columns):
             spans: list[Span] = []
             for machine in group[first : first + columns]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tui.glyphs import Line, Span, Target, clock, cut, fit
 from tui.scene import Intent, LawView, Scene
-from tui.screens.page import Cursor, Page, chosen, heading
+from tui.screens.page import Cursor, Page, chosen, heading, wrapped
 
 
 class Laws(Page):
@@ -37,10 +37,7 @@ class Laws(Page):
     def _detail(self, laws: list[LawView], width: int) -> list[Line]:
         law = laws[min(self._cursor.place, len(laws) - 1)]
         lines: list[Line] = [(), (Span(law.name, "title"),)]
-        words = law.statement
-        while words:
-            lines.append((Span(words[:width], "text"),))
-            words = words[width:]
+        lines += [(Span(words, "text"),) for words in wrapped(law.statement, width)]
         lines += [
             (
                 Span(f"  {clock(mark.at_ps):>12}  ", "warn", Target("time", mark.at_ps)),

@@ -69,6 +69,17 @@ def heading(words: str, rest: str = "") -> Line:
     return (Span(words, "title"), Span(f"  {rest}" if rest else "", "dim"))
 
 
+def wrapped(words: str, width: int) -> list[str]:
+    """Lines of at most `width` characters, broken at blanks."""
+    lines: list[str] = []
+    while len(words) > width:
+        space = words.rfind(" ", 1, width + 1)
+        end = space if space > 0 else width
+        lines.append(words[:end])
+        words = words[end:].lstrip()
+    return [*lines, words] if words else lines
+
+
 def centred(lines: Sequence[str], width: int, height: int) -> list[Line]:
     """An empty or an error state: a few words in the middle."""
     above = max(0, (height - len(lines)) // 2)

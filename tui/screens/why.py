@@ -6,7 +6,7 @@ from emu.view.rows import NEVER
 from emu.view.why import Chain, why_machine, why_request
 from tui.glyphs import Line, Span, Target, age, cut
 from tui.scene import Intent, Scene
-from tui.screens.page import Cursor, Page, chosen, heading
+from tui.screens.page import Cursor, Page, chosen, heading, wrapped
 
 WAITERS = 12
 
@@ -80,21 +80,8 @@ def chain_lines(chain: Chain, width: int) -> list[Line]:
         )
         lead = "  " * min(depth, 8) + ("└ " if depth else "")
         role = "title" if not depth else "warn" if depth == len(chain.links) - 1 else "text"
-        words = link.words
-        room = max(20, width - len(lead))
-        first = True
-        while words:
-            piece = _break(words, room)
-            lines.append((Span(lead if first else " " * len(lead), "dim"), Span(piece, role, target)))
-            words, first = words[len(piece) :].lstrip(), False
+        for number, piece in enumerate(wrapped(link.words, max(20, width - len(lead)))):
+            lines.append((Span(" " * len(lead) if number else lead, "dim"), Span(piece, role, target)))
     if chain.deadlock:
         lines.append((Span(cut("DEADLOCK: the chain leads back to itself, and nothing in it can move", width), "bad"),))
     return lines
-
-
-def _break(words: str, room: int) -> str:
-    """As much as fits, to the last blank."""
-    if len(words) <= room:
-        return words
-    space = words.rfind(" ", 1, room + 1)
-    return words[: space if space > 0 else room]

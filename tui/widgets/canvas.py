@@ -17,18 +17,18 @@ from tui.palette import Palette
 
 
 class Canvas(Widget, can_focus=True):
-    """Shows what `show` was given last."""
+    """Shows `lines`, which `show` was given last."""
 
     def __init__(self, palette: Palette) -> None:
         super().__init__()
         self._palette = palette
-        self._lines: tuple[Line, ...] = ()
+        self.lines: tuple[Line, ...] = ()
         self._strips: dict[int, Strip] = {}
 
     def show(self, lines: Sequence[Line]) -> None:
         """These lines, from the top."""
-        old, self._lines = self._lines, tuple(lines)
-        for row, (before, now) in enumerate(zip_longest(old, self._lines)):
+        old, self.lines = self.lines, tuple(lines)
+        for row, (before, now) in enumerate(zip_longest(old, self.lines)):
             if before != now:
                 self._strips.pop(row, None)
                 self.refresh(Region(0, row, self.size.width, 1))
@@ -42,7 +42,7 @@ class Canvas(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         strip = self._strips.get(y)
         if strip is None:
-            line = self._lines[y] if y < len(self._lines) else ()
+            line = self.lines[y] if y < len(self.lines) else ()
             style = self._palette.style
             segments = [Segment(span.text, style(span.role)) for span in line]
             strip = self._strips[y] = Strip(segments).adjust_cell_length(self.size.width)
@@ -50,10 +50,10 @@ class Canvas(Widget, can_focus=True):
 
     def target_at(self, x: int, y: int) -> Target | None:
         """Where a click there leads."""
-        if not 0 <= y < len(self._lines):
+        if not 0 <= y < len(self.lines):
             return None
         column = 0
-        for span in self._lines[y]:
+        for span in self.lines[y]:
             column += len(span.text)
             if x < column:
                 return span.target

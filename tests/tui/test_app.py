@@ -1,0 +1,140 @@
+"""The cockpit driven by keys and clicks, as its user does, without a terminal."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from kept_runs import deck_of, faulty, hello
+from textual.pilot import Pilot
+
+from tui.app import Cockpit, moment
+from tui.glyphs import plain
+from tui.widgets.canvas import Canvas
+
+Story = Callable[[Cockpit, Pilot[None]], Awaitable[None]]
+
+
+def told(app: Cockpit, story: Story, size: tuple[int, int] = (120, 36)) -> None:
+    async def run() -> None:
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            await story(app, pilot)
+
+    asyncio.run(run())
+
+
+def seen(app: Cockpit) -> str:
+    canvas = app.screen_stack[0].query_one(Canvas)
+    return plain(canvas.lines)
+
+
+def test_keys_step_seek_and_turn_pages() -> None:
+    app = Cockpit(deck_of(hello(), 1.8))
+
+    async def story(app: Cockpit, pilot: Pilot[None]) -> None:
+        await pilot.press("n")
+        assert app.player.at_ps > 1_800_000_000_000
+        await pilot.press("full_stop", "full_stop", "comma")
+        await pilot.press("3")
+        assert "requests  4 of 4" in seen(app)
+        await pilot.press("tab")
+        assert "events" in seen(app)
+        await pilot.press("g", *"3.5", "enter")
+        assert app.player.at_ps == 3_500_000_000_000
+        await pilot.press("question_mark")
+        assert "play, pause" in seen(app)
+        await pilot.press("question_mark")
+        assert app.deck.page.name == "events"
+
+    told(app, story)
+
+
+def test_a_time_that_is_none_is_said() -> None:
+    async def story(app: Cockpit, pilot: Pilot[None]) -> None:
+        await pilot.press("g", *"soon", "enter")
+        await pilot.pause()
+        assert "'soon' is no time" in seen(app)
+
+    told(Cockpit(deck_of(hello(), 1.8)), story)
+
+
+def test_space_plays_and_pauses() -> None:
+    async def story(app: Cockpit, pilot: Pilot[None]) -> None:
+        await pilot.press("u", "space")
+        for _ in range(100):
+            if app.player.at_ps == app.player.end_ps:
+                break
+            await pilot.pause(0.05)
+        assert app.player.at_ps == app.player.end_ps
+        assert not app.player.playing
+
+    told(Cockpit(deck_of(hello(), 1.8)), story)
+
+
+def test_a_click_on_a_machine_chooses_and_opens_it() -> None:
+    async def story(app: Cockpit, pilot: Pilot[None]) -> None:
+        for _ in range(2):
+            rows = seen(app).splitlines()
+            y = next(number for number, row in enumerate(rows) if "decode-1" in row and number > 1)
+            await pilot.click(Canvas, offset=(rows[y].index("decode-1"), y))
+            assert app.deck.machine == 3
+        assert app.deck.page.name == "machine"
+        await pilot.click(Canvas, offset=(60, 34))
+        assert app.player.at_ps > 8 * 10**12
+
+    told(Cockpit(deck_of(faulty(), 6.5)), story)
+
+
+def test_marks_say_what_they_are() -> None:
+    async def story(app: Cockpit, pilot: Pilot[None]) -> None:
+        await pilot.press("home", "right_square_bracket")
+        assert app.player.at_ps == 4 * 10**12
+        assert "FAULT pause: decode-1" in seen(app)
+        await pilot.press("left_square_bracket")
+        assert "no mark before this moment" in seen(app)
+
+    told(Cockpit(deck_of(faulty(), 6.5)), story)
+
+
+def test_a_kept_record_takes_no_faults() -> None:
+    async def story(app: Cockpit, pilot: Pilot[None]) -> None:
+        await pilot.press("x")
+        assert "a kept record takes no faults" in seen(app)
+        await pilot.press("s")
+        assert "nothing to save" in seen(app)
+
+    told(Cockpit(deck_of(hello(), 1.8)), story)
+
+
+def test_it_follows_the_size_of_the_terminal() -> None:
+    async def story(app: Cockpit, pilot: Pilot[None]) -> None:
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert len(seen(app).splitlines()) <= 24
+        await pilot.resize_terminal(30, 8)
+        await pilot.pause()
+        assert "too small" in seen(app)
+
+    told(Cockpit(deck_of(hello(), 1.8)), story)
+
+
+def test_themes_change_colours_and_no_words() -> None:
+    async def story(app: Cockpit, pilot: Pilot[None]) -> None:
+        words = seen(app)
+        styles = [strip.text for strip in map(app.screen.query_one(Canvas).render_line, range(30))]
+        await pilot.press("T", "T")
+        assert seen(app) == words
+        assert [strip.text for strip in map(app.screen.query_one(Canvas).render_line, range(30))] == styles
+
+    told(Cockpit(deck_of(hello(), 1.8)), story)
+
+
+def test_times_are_read_as_people_write_them() -> None:
+    second = 10**12
+    assert [moment(text) for text in ("12.5", "1:02.5", "1:00:02", "", "x", "-3")] == [
+        12.5 * second,
+        62.5 * second,
+        3602 * second,
+        None,
+        None,
+        None,
+    ]

@@ -1,0 +1,126 @@
+"""Steering a run in its own process: hold, step, strike, rewind and go on from there; what is saved repeats it."""
+
+import json
+import time
+from collections.abc import Iterator
+from math import inf
+from pathlib import Path
+
+import pytest
+from command_runs import HELLO
+
+from emu.execute import execute
+from emu.refusal import Refusal
+from emu.scenario.load import load
+from emu.view.reader import Reader
+from tui.deck import Deck
+from tui.operate import Operator, operate, slo_of
+from tui.player import Player
+
+DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def operator() -> Iterator[Operator]:
+    """hello.toml, held before its first instant."""
+    operator = Operator(load(HELLO, (), None), None, inf, held=True)
+    yield operator
+    operator.close()
+
+
+def deck_of(operator: Operator) -> Deck:
+    return Deck(Player(Reader(operator.folder, slo_of(operator.scenario)), live=True))
+
+
+def until(operator: Operator, deck: Deck, wanted: object) -> list[str]:
+    """Let the run say things until `wanted()`; what it said."""
+    assert callable(wanted)
+    said: list[str] = []
+    ends = time.monotonic() + DEADLINE_S
+    while not wanted():
+        assert time.monotonic() < ends, said
+        said += operator.poll(deck)
+        deck.player.tick(0.01, 0.1)
+        time.sleep(0.005)
+    return said
+
+
+def headless_digest(path: Path) -> str:
+    digest: str = execute(load(path, (), None)).summary["digest"]
+    return digest
+
+
+def test_a_run_that_is_only_watched_is_the_run(operator: Operator) -> None:
+    deck = deck_of(operator)
+    operator.hold(False)
+    until(operator, deck, lambda: operator.digest is not None and deck.player.reader.over)
+    assert operator.digest == headless_digest(HELLO)
+    assert deck.player.view().counts.completed == 12
+    deck.player.reader.close()
+
+
+def test_a_session_of_steps_and_faults_is_saved_as_a_scenario_that_repeats_it(
+    operator: Operator, tmp_path: Path
+) -> None:
+    deck = deck_of(operator)
+    operator.run_to(2 * 10**12)
+    until(operator, deck, lambda: deck.player.end_ps >= 2 * 10**12)
+    before = deck.player.reader.front_ps
+    assert before <= 2 * 10**12
+    operator.step()
+    until(operator, deck, lambda: deck.player.reader.front_ps > before)
+    operator.strike({"kind": "slow", "machine": "decode-0", "factor": 4.0, "heal_after_s": 2.0})
+    until(operator, deck, lambda: len(operator.struck) == 1)
+    operator.hold(False)
+    until(operator, deck, lambda: operator.digest is not None)
+    path = tmp_path / "session.toml"
+    operator.save(path)
+    assert headless_digest(path) == operator.digest
+    assert operator.digest != headless_digest(HELLO)
+    with pytest.raises(Refusal, match="expected a file to make"):
+        operator.save(path)
+    deck.player.reader.close()
+
+
+def test_acting_on_the_past_starts_a_run_that_repeats_it_and_goes_on(operator: Operator, tmp_path: Path) -> None:
+    deck = deck_of(operator)
+    operator.hold(False)
+    until(operator, deck, lambda: operator.digest is not None)
+    first = (operator.folder / "record.jsonl").read_bytes()
+    moment = 3_123_456_789_012
+    fresh = operator.strike_at({"kind": "pause", "machine": "decode-0", "heal_after_s": 1.0}, moment, deck)
+    until(operator, fresh, lambda: fresh.player.end_ps >= moment)
+    assert fresh.player.end_ps < moment + 10**11
+    operator.hold(False)
+    until(operator, fresh, lambda: operator.digest is not None)
+    second = (operator.folder / "record.jsonl").read_bytes()
+    common = next(n for n, (a, b) in enumerate(zip(first.splitlines(), second.splitlines(), strict=False)) if a != b)
+    at_ps = json.loads(second.splitlines()[common])["at_ps"]
+    assert at_ps == 3_123_457_000_000
+    path = tmp_path / "branch.toml"
+    operator.save(path)
+    assert headless_digest(path) == operator.digest
+    fresh.player.reader.close()
+
+
+def test_a_run_that_cannot_begin_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text('name = "bad"\nmodel = "llama2-70b"\n')
+    with pytest.raises(Refusal):
+        operate(path, (), None, None, 1.0)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "there").write_text("")
+    with pytest.raises(Refusal, match="is empty"):
+        operate(HELLO, (), None, kept, 1.0)
+
+
+def test_leaving_ends_the_process_and_what_it_wrote(operator: Operator) -> None:
+    folder = operator.folder
+    deck_of(operator).player.reader.close()
+    process = operator.process
+    assert process is not None
+    operator.close()
+    assert process.poll() is not None
+    assert not folder.exists()
+    assert not folder.with_name(folder.name + ".partial").exists()

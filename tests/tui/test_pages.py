@@ -1,0 +1,152 @@
+"""Every page as text: what it says at a moment, at any size, and what its keys lead to."""
+
+import pytest
+from kept_runs import deck_of, faulty, hello
+
+from emu.view.rows import NEVER
+from tui.deck import PAGES, Deck, violation
+from tui.glyphs import plain, width_of
+from tui.scene import Intent
+
+SIZES = ((80, 24), (200, 50), (120, 36), (40, 10), (20, 5), (60, 12))
+
+
+def text(deck: Deck, page: str, width: int = 120, height: int = 36) -> str:
+    deck.open(page)
+    return plain(deck.draw(deck.scene(), width, height))
+
+
+@pytest.mark.parametrize("page", [*PAGES, "help"])
+@pytest.mark.parametrize("at_s", [0.0, 1.8, 7.0, 500.0])
+def test_every_page_fits_every_size_at_every_moment(page: str, at_s: float) -> None:
+    for folder in (hello(), faulty()):
+        deck = deck_of(folder, at_s)
+        deck.request = 2
+        deck.open(page)
+        for width, height in SIZES:
+            lines = deck.draw(deck.scene(), width, height)
+            assert len(lines) == height
+            assert {width_of(line) for line in lines} == {width}
+
+
+def test_the_cluster_says_what_every_machine_does() -> None:
+    said = text(deck_of(hello(), 1.8), "cluster")
+    assert "1.800 s" in said
+    assert "P prefill 4.1kt 284ms" in said
+    assert "D decode   x2" in said or "D decode  x2" in said
+    assert "follows its prefill" in said
+    assert "open 4  done 0" in said
+
+
+def test_the_cluster_shows_who_is_paused_and_which_link_is_cut() -> None:
+    deck = deck_of(faulty(), 6.5)
+    said = text(deck, "cluster")
+    assert "‖ paused" in said
+    incident = text(deck, "incident")
+    assert "decode-1 is paused" in incident
+    assert "the link prefill-0 to decode-0 is down" in incident
+    assert "2 faults" in incident
+
+
+def test_all_well_is_one_line() -> None:
+    said = text(deck_of(hello(), 1.8), "incident")
+    assert "✓ all well: 4 requests open" in said
+    assert "worst first" not in said
+
+
+def test_a_finding_leads_to_its_moment() -> None:
+    deck = deck_of(faulty(), 6.5)
+    deck.open("incident")
+    deck.draw(deck.scene(), 120, 36)
+    intents = deck.page.key("enter", deck.scene())
+    assert intents is not None
+    assert Intent("time", 4 * 10**12) in intents
+    assert Intent("machine", 3) in intents
+
+
+def test_requests_are_sorted_and_filtered() -> None:
+    deck = deck_of(hello(), 1.8)
+    said = text(deck, "requests")
+    assert said.index("r0 ") < said.index("r1 ") < said.index("r2 ")
+    for _ in range(3):
+        deck.page.key("o", deck.scene())
+    said = text(deck, "requests")
+    assert "longest prompt first" in said
+    assert said.index("r2 ") < said.index("r0 ")
+    deck.page.filtered("decode r1")
+    said = text(deck, "requests")
+    assert "1 of 4 open" in said
+    assert "r2 " not in said.split("from arrival")[0]
+    deck.page.filtered("ended")
+    assert "requests that ended  the latest 0" in text(deck, "requests")
+
+
+def test_a_life_is_drawn_over_its_machines() -> None:
+    deck = deck_of(hello(), 3.0)
+    deck.page.filtered("")
+    said = text(deck, "requests")
+    life = said[said.index("each line a machine") :]
+    assert "prefill-0" in life
+    assert "decode-0" in life
+    assert "prefill 77" in life or "prefill 78ms" in life
+
+
+def test_events_are_the_record_and_lead_to_its_times() -> None:
+    deck = deck_of(hello(), 1.8)
+    said = text(deck, "events")
+    assert "r2 arrived: 4,081 prompt tokens" in said
+    assert "r3 queued" in said
+    deck.page.filtered("arrived r2")
+    said = text(deck, "events")
+    assert "r2 arrived" in said
+    assert "r3 queued" not in said
+    assert deck.page.key("enter", deck.scene()) == (Intent("time", 1515990000000), Intent("request", 2))
+
+
+def test_a_machine_shows_batch_blocks_and_loans() -> None:
+    deck = deck_of(hello(), 1.8)
+    said = text(deck, "machine", 160, 40)
+    assert "P r2         4081 tokens   256 blocks" in said
+    assert "r2         256 blocks held for it" in said
+    assert deck.page.key("right", deck.scene()) == (Intent("machine", 1),)
+    deck.machine = 1
+    assert "D r0" in text(deck, "machine", 160, 40)
+
+
+def test_why_follows_the_chosen_request() -> None:
+    deck = deck_of(hello(), 1.92)
+    deck.request = 2
+    said = text(deck, "why")
+    assert "r2's cache landed on decode-0" in said
+    assert "└ decode-0 decodes 2 sequences" in said
+    deck.request = 11
+    assert "it is not open at this moment" in text(deck, "why")
+
+
+def test_broken_laws_come_first_and_are_marked() -> None:
+    deck = deck_of(hello(), 3.0)
+    assert "none broken" in text(deck, "laws")
+    deck.add_broken([violation("littles-law", 2.5, "the queue lied")])
+    said = text(deck, "laws")
+    assert said.index("✗ littles-law") < said.index("✓ ")
+    assert "2.500" in said
+    assert "the queue lied" in said
+    assert deck.page.key("enter", deck.scene()) == (Intent("time", 2_500_000_000_000),)
+    timeline = text(deck, "cluster").splitlines()[-3]
+    assert "L" in timeline
+    deck.add_broken([violation("littles-law", 2.5, "the queue lied")])
+    assert len(deck.broken) == 1
+
+
+def test_curves_share_the_time_of_the_run() -> None:
+    said = text(deck_of(hello(), 9.0), "latency")
+    assert "TTFT p50" in said
+    assert "decode pool" in said
+    assert "curves begin" in text(deck_of(hello(), 0.0), "latency") or "latency" in said
+
+
+def test_nothing_chosen_is_said() -> None:
+    deck = deck_of(hello(), 0.0)
+    assert deck.request == NEVER
+    assert "choose who waits" in text(deck, "why")
+    assert "nobody" in text(deck, "requests")

@@ -1,0 +1,232 @@
+"""Feed: a run in a process of its own, paced, held, and struck by what its operator says. All that starts runs.
+
+The process reads orders from its standard input and says on its standard output how far it is, a JSON object a line
+either way; the record goes to its folder as always. Between two instants it waits on the orders, so no thread is
+needed and nothing of a run happens but in its own order. What the cockpit does with all that is `tui.operate`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+from collections.abc import Sequence
+from math import inf
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import evolve
+
+from emu.execute import execute
+from emu.fake.clock import HeapClock
+from emu.fake.paced import Pace, PacedClock
+from emu.laws.checker import Checker
+from emu.refusal import Refusal
+from emu.run import Run
+from emu.scenario.load import load
+from emu.scenario.schema import Fault, Scenario
+
+SAY_EVERY_S: Final = 0.04
+MICROSECOND_PS: Final = 10**6
+PS_PER_S: Final = 10**12
+_WAIT_S: Final = 0.25
+
+
+class Left(Exception):
+    """Whoever gave the orders has gone, or wants no more: the run ends here."""
+
+
+class Orders:
+    """Lines of JSON from a file descriptor."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._rest = b""
+
+    def read(self, wait_s: float) -> list[dict[str, Any]]:
+        """What came within so long, at once where something is there. Raises Left."""
+        if not select.select([self._file], [], [], max(0.0, wait_s))[0]:
+            return []
+        piece = os.read(self._file, 1 << 16)
+        if not piece:
+            raise Left
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+
+class Helm:
+    """Steers one run: the gate before its instants, and the faults that it was struck by.
+
+    `until_ps`: run there as fast as it goes, then hold. Times of faults are whole microseconds, so that a scenario
+    file says exactly the same.
+    """
+
+    def __init__(self, orders: Orders, say: Any, pace: float, until_ps: int, held: bool) -> None:
+        self._orders = orders
+        self._say = say
+        self._pace = Pace(time.monotonic(), pace)
+        self._until_ps = until_ps
+        self._held = held
+        self._may_ps = -1  # instants up to this one may fire
+        self._said_s = 0.0
+        self._next_s = 0.0
+        self._broken = 0
+        self._stopped_ps = 0  # what time it was when the run was held
+        self.struck: list[Fault] = []
+        self._run: Run | None = None
+        self._checker: Checker | None = None
+
+    def clock(self, interleaving: int, liveness_ps: int) -> HeapClock:
+        return PacedClock(self, interleaving, liveness_ps)
+
+    def begin(self, run: Run, checker: Checker) -> None:
+        self._run, self._checker = run, checker
+        self._pace.set(self._pace.factor, time.monotonic(), 0)
+        self._tell(time.monotonic())
+
+    def kept(self, scenario: Scenario) -> Scenario:
+        return evolve(scenario, faults=(*scenario.faults, *self.struck))
+
+    @property
+    def open(self) -> bool:
+        return not self._held and self._pace.factor == inf and not self._until_ps
+
+    def passes(self, at_ps: int) -> bool:
+        """Heed orders until `at_ps` is due."""
+        now_s = time.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + SAY_EVERY_S / 2
+            if self._heed(0.0):
+                return False
+            if now_s - self._said_s >= SAY_EVERY_S:
+                self._tell(now_s)
+        if at_ps <= self._may_ps:
+            return True
+        if self._until_ps:
+            if at_ps <= self._until_ps:
+                return True
+            self._arrive()
+        while True:
+            now_s = time.monotonic()
+            if not self._held:
+                wait_s = self._pace.due_s(at_ps) - now_s
+                if wait_s <= 0:
+                    self._pace.late(at_ps, now_s)
+                    return True
+            else:
+                wait_s = _WAIT_S
+            self._tell(now_s)
+            if self._heed(min(wait_s, SAY_EVERY_S)):
+                return at_ps <= self._may_ps
+
+    def _arrive(self) -> None:
+        """Where the run was to be held, or to go on at its pace."""
+        self._stopped_ps, self._until_ps = self._until_ps, 0
+        self._pace.set(self._pace.factor, time.monotonic(), self._stopped_ps)
+
+    def now_ps(self) -> int:
+        """What time it is for whoever watches: between the last instant and the next."""
+        assert self._run is not None
+        fired_ps = self._run.clock.now_ps
+        if self._until_ps or (self._pace.factor == inf and not self._held):
+            return fired_ps
+        if self._held:
+            return max(fired_ps, self._stopped_ps)
+        return max(fired_ps, self._pace.virtual_ps(time.monotonic()))
+
+    def _heed(self, wait_s: float) -> bool:
+        """Carry out what was ordered; whether anything was."""
+        orders = self._orders.read(wait_s)
+        for order in orders:
+            self._carry_out(order)
+        return bool(orders)
+
+    def _carry_out(self, order: dict[str, Any]) -> None:
+        kind, now_ps = order["order"], self.now_ps()
+        if kind == "pace":
+            self._pace.set(inf if order["factor"] is None else float(order["factor"]), time.monotonic(), now_ps)
+        elif kind == "hold":
+            self._held, self._stopped_ps = bool(order["held"]), now_ps
+            self._pace.set(self._pace.factor, time.monotonic(), now_ps)
+        elif kind == "step":
+            self._may_ps = max(self._may_ps, self._next_ps())
+        elif kind == "run_to":
+            self._may_ps = int(order["at_ps"])
+            self._stopped_ps = max(self._stopped_ps, self._may_ps)
+        elif kind == "strike":
+            self._strike(order["fault"], now_ps)
+        elif kind == "leave":
+            raise Left
+        self._tell(time.monotonic())
+
+    def _next_ps(self) -> int:
+        assert self._run is not None
+        clock = self._run.clock
+        assert isinstance(clock, PacedClock)
+        return clock.next_ps()
+
+    def _strike(self, values: dict[str, Any], now_ps: int) -> None:
+        """A fault now, rounded up to a microsecond and later than the last instant."""
+        assert self._run is not None
+        at_ps = -(-max(now_ps, self._run.clock.now_ps + 1) // MICROSECOND_PS) * MICROSECOND_PS
+        if "machines" in values:
+            values["machines"] = tuple(values["machines"])
+        fault = Fault(at_s=at_ps / PS_PER_S, **values)
+        self._run.inject(fault, at_ps)
+        self.struck.append(fault)
+        self._may_ps = max(self._may_ps, at_ps if self._held else -1)
+        self._stopped_ps = max(self._stopped_ps, at_ps)
+        self._say({"said": "struck", "at_ps": at_ps, "fault": {"at_s": fault.at_s, **values}})
+
+    def _tell(self, now_s: float) -> None:
+        assert self._run is not None
+        self._said_s = now_s
+        self._run.log.flush()
+        self._say(
+            {
+                "said": "now",
+                "at_ps": self.now_ps(),
+                "held": self._held,
+                "pace": None if self._pace.factor == inf else self._pace.factor,
+                "broken": self._newly_broken(),
+            }
+        )
+
+    def _newly_broken(self) -> list[dict[str, Any]]:
+        assert self._checker is not None
+        kept = [broken for law in self._checker.statutes for broken in law.kept]
+        if len(kept) == self._broken:
+            return []
+        self._broken = len(kept)
+        return [{"law": each.law, "at_s": each.at_ps / PS_PER_S, "what": each.what} for each in kept]
+
+
+def say(words: dict[str, Any]) -> None:
+    """One line to whoever started this process. Raises Left where nobody reads."""
+    try:
+        os.write(1, json.dumps(words).encode() + b"\n")
+    except BrokenPipeError:
+        raise Left from None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The process: `SETTINGS` as JSON is its one argument. Refusals and the end are said like everything else."""
+    settings = json.loads(arguments[0])
+    pace = inf if settings["pace"] is None else float(settings["pace"])
+    helm = Helm(Orders(0), say, pace, int(settings["until_ps"]), bool(settings["held"]))
+    try:
+        scenario = load(Path(settings["scenario"]), tuple(settings["overrides"]), settings["seed"])
+        outcome = execute(scenario, Path(settings["out"]), steer=helm)
+    except Refusal as refused:
+        say({"said": "refused", "words": str(refused)})
+        return 2
+    except Left:
+        return 130
+    say({"said": "over", "digest": outcome.summary["digest"], "broken": [law.name for law in outcome.broken]})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
