@@ -11,12 +11,27 @@ from typing import Any, NamedTuple
 
 from attrs import define, field, frozen
 
+from emu.control.attempts import Attempts
 from emu.control.batch import Batch, StepResult
 from emu.control.blocks import BlockPool
 from emu.control.commands import Command, End, Preempt, Report, Send
-from emu.control.messages import Abandon, Acknowledge, Assign, Ended, Grant, Heartbeat, LoadReport, Reserve, Signal
+from emu.control.messages import (
+    UNADMITTED,
+    Abandon,
+    Acknowledge,
+    Assign,
+    Cancel,
+    Ended,
+    Grant,
+    Heartbeat,
+    LoadReport,
+    Reserve,
+    Signal,
+    SourceGone,
+    Welcome,
+)
 from emu.control.mixed import Scheduler, SchedulerRules
-from emu.control.request import Move, Phase, Sequence
+from emu.control.request import Phase, Sequence
 from emu.control.transfer.leases import Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender, key_of
@@ -60,7 +75,21 @@ class Tick:
     """Time to send heartbeats and to sweep leases."""
 
 
-Event = Assign | Reserve | Grant | Signal | Acknowledge | Abandon | Heartbeat | StepResult | Drained | Tick
+Event = (
+    Assign
+    | Reserve
+    | Grant
+    | Signal
+    | Acknowledge
+    | Abandon
+    | Heartbeat
+    | StepResult
+    | Drained
+    | Tick
+    | Cancel
+    | SourceGone
+    | Welcome
+)
 
 
 @define
@@ -72,6 +101,8 @@ class Machine:
     scheduler: Scheduler = field(init=False)
     sender: Sender = field(init=False)
     receiver: Receiver = field(init=False)
+    attempts: Attempts = field(init=False)
+    epoch: int = field(init=False)  # under which the router takes this machine for alive
     counted: int = field(init=False, default=0)  # the router's latest message that is in the load report
     staying: int = field(init=False, default=0)  # prompts not prefilled yet that will decode here
     look: bool = field(init=False, default=False)  # something may start, or must end, at the next step boundary
@@ -82,7 +113,10 @@ class Machine:
         self.pool = BlockPool(rules.kv_blocks, rules.block_tokens)
         self.scheduler = Scheduler(self.pool, rules.scheduler, rules.index)
         self.sender = Sender(rules.index, rules.layers, self.pool, Leases(rules.lease_ps))
-        self.receiver = Receiver(rules.index, rules.layers, self.pool, Leases(rules.lease_ps))
+        quarantine_ps = rules.lease_ps + rules.max_flight_ps
+        self.receiver = Receiver(rules.index, rules.layers, self.pool, Leases(rules.lease_ps), quarantine_ps)
+        self.attempts = Attempts(rules.index, self.pool, self.scheduler, self.sender, self.receiver)
+        self.epoch = UNADMITTED if rules.incarnation else 0
         self._handlers = {
             Assign: self._assigned,
             Reserve: self._reserve_asked,
@@ -94,6 +128,9 @@ class Machine:
             StepResult: self._stepped,
             Drained: self._drained,
             Tick: self._ticked,
+            Cancel: self._cancelled,
+            SourceGone: lambda message, now: self.attempts.source_gone(message, now),
+            Welcome: self._welcomed,
         }
 
     @property
@@ -143,7 +180,12 @@ class Machine:
             scheduler.decoding + recomputing + len(receiver.open) + self.staying,
             self.pool.free_blocks - grown - receiver.queued_blocks,
             self.rules.incarnation,
+            self.epoch,
         )
+
+    def admits(self, message: Assign | Reserve) -> bool:
+        """Whether the router sent this to the machine as it is now, and for the first time."""
+        return message.epoch == self.epoch and message.number > self.counted
 
     def _assigned(self, assign: Assign, now: int) -> tuple[Command, ...]:
         self.counted = assign.number
@@ -206,25 +248,38 @@ class Machine:
 
     def _signalled(self, signal: Signal, now: int) -> tuple[Command, ...]:
         sequence, commands = self.receiver.signalled(signal, now)
-        if sequence is None:
-            return commands
-        if sequence.phase is Phase.HANDING_OVER:  # its reservation was fenced, so its cache is not usable
-            sequence.move(Move.END)
-            return *self._over(sequence, "failed", "lease_expired", 0, 0, now), *commands
-        self.scheduler.decoder.ready.append(sequence)
+        if sequence is not None:
+            self.scheduler.decoder.ready.append(sequence)
         return commands
 
     def _drained(self, drained: Drained, now: int) -> tuple[Command, ...]:
-        """Nothing is in flight any more. A cache that was given up after its prefill takes its request with it."""
+        """Nothing is in flight any more. Whether a cache that was never acknowledged arrived, the other end knows."""
         transfer = self.sender.open.get((drained.request_id, drained.attempt))
         if transfer is None:
             return ()  # the acknowledgement came first
         sequence = transfer.sequence
         commands = self.sender.drained(key_of(sequence), now)
         if sequence.phase is Phase.HANDING_OVER:
-            sequence.move(Move.END)
-            commands = *self._over(sequence, "failed", "lease_expired", 0, 0, now), *commands
+            commands = *self.attempts.unanswered(sequence, now), *commands
         return commands
+
+    def _cancelled(self, message: Cancel, now: int) -> tuple[Command, ...]:
+        commands = self.attempts.cancelled(message, now)
+        self._count_staying()
+        return commands
+
+    def _welcomed(self, welcome: Welcome, now: int) -> tuple[Command, ...]:
+        """Declared dead, and back: what is here is others' work by now."""
+        if welcome.epoch <= self.epoch:
+            return ()  # the same welcome again
+        commands = self.attempts.dropped(now)
+        self._count_staying()
+        self.epoch, self.counted = welcome.epoch, welcome.number
+        return commands
+
+    def _count_staying(self) -> None:
+        here, waiting = self.rules.index, self.scheduler.prefills.waiting
+        self.staying = sum(sequence.peer == here for sequence in waiting)
 
     def _heard(self, heartbeat: Heartbeat, now: int) -> tuple[Command, ...]:
         self.sender.leases.renew(heartbeat.transfers, now)
@@ -240,14 +295,15 @@ class Machine:
             if sequence.phase is Phase.PREFILLING:
                 self.sender.leases.grant(key, now)  # our own step is slow, nobody has gone silent
             elif self.sender.open[key].state is Source.COMPUTED:
-                sequence.move(Move.END)
-                commands += self._end(sequence, "failed", "lease_expired", now)
+                commands += self.attempts.give_up(key, "lease_expired", now)
+                commands += (self.attempts.lost(key, "lease_expired", now),)
             else:
                 commands += self.sender.give_up(key, "lease_expired", now)
         self.receiver.early.sweep(now)
         for key in self.receiver.leases.sweep(now):
-            self.receiver.expired(key)
-        return commands
+            self.receiver.expired(key, now)
+            commands += (self.attempts.lost(key, "lease_expired", now),)
+        return commands + self.receiver.cleared(now) if self.receiver.fenced else commands
 
     def _gave_way(self, now: int) -> Iterator[Command]:
         scheduler = self.scheduler

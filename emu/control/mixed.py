@@ -16,7 +16,7 @@ from emu.control.batch import Batch, Kind, Slice, StepResult
 from emu.control.blocks import BlockPool
 from emu.control.decode import Decoder, VictimChooser
 from emu.control.prefill import Chooser, PrefillQueue, tokens_to_compute
-from emu.control.request import Move, Sequence
+from emu.control.request import Move, Phase, Sequence
 
 
 @frozen
@@ -162,6 +162,30 @@ class Scheduler:
         if by_layer is None:
             return tokens >= self.rules.layer_wise_from_tokens
         return by_layer(tokens, len(self._batch))
+
+    def find(self, request_id: int, attempt: int) -> Sequence | None:
+        """That attempt, if it waits for a prefill here, decodes here or is ready to; to be asked between steps."""
+        decoder, queue = self.decoder, self.prefills
+        running = decoder.running.get(request_id)
+        waiting = (*decoder.ready, *queue.preempted, *queue.waiting) if running is None else (running,)
+        mine = (s for s in waiting if s.request.request_id == request_id and s.attempt == attempt)
+        return next(mine, None)
+
+    def everyone(self) -> tuple[Sequence, ...]:
+        """All that `find` could find."""
+        decoder, queue = self.decoder, self.prefills
+        return (*decoder.running.values(), *decoder.ready, *queue.preempted, *queue.waiting)
+
+    def withdraw(self, sequence: Sequence) -> None:
+        """One of `everyone` is over; its loan stays its own."""
+        if sequence.phase is Phase.DECODING:
+            self._stop(sequence)
+            return
+        if sequence.phase is Phase.READY:
+            self.decoder.ready.remove(sequence)
+        else:
+            self.prefills.remove(sequence)
+        sequence.move(Move.END)
 
     def _stop(self, sequence: Sequence) -> Sequence:
         self.decoder.leave(sequence, Move.END)

@@ -11,10 +11,13 @@ import enum
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from attrs import define, field, frozen
 
 from emu.control.messages import LoadReport
+
+GONE: Final = -2  # no machine reports under this epoch
 
 
 class Pool(enum.Enum):
@@ -51,6 +54,9 @@ class Load:
     assigned: int = 0  # messages that the router has numbered for it
     reported_ps: int = 0
     crossed_ps: int = 0  # since when it is away from its home pool
+    incarnation: int = 0  # of its process, by its latest report
+    epoch: int = 0  # under which it was admitted; GONE while it is taken for dead
+    next_epoch: int = 0  # under which it will be, while it is
     _unreported: deque[tuple[int, int, int, int]] = field(factory=deque)  # number, tokens, sequences, blocks
 
     def assign(self, prompt_tokens: int, sequences: int, blocks: int) -> int:
@@ -65,6 +71,12 @@ class Load:
         self.sequences += sequences
         self.free_blocks -= blocks
         return self.assigned
+
+    def forget(self) -> None:
+        """Believe that it has nothing: it is taken for dead, and what it had is given up."""
+        self._unreported.clear()
+        self.pending_tokens = self.outgoing = self.sequences = 0
+        self.free_blocks = self.kv_blocks
 
     def report(self, report: LoadReport) -> None:
         """Believe the report, and the assignments that it has not counted."""
@@ -178,6 +190,11 @@ class Pools:
         load.pool = pool
         load.crossed_ps = now
         self.changed(load)
+
+    def leave(self, load: Load) -> None:
+        """`load`'s machine serves no pool until `changed` is called for it again."""
+        for ranking in self._rankings[load.pool].values():
+            ranking.remove(load)
 
     def rehome(self, load: Load, home: Pool, now: int) -> bool:
         """Change a machine's home pool, unless it is the last one at home there."""

@@ -47,6 +47,14 @@ class PrefillQueue:
         earlier = [other for other in self.preempted if _arrival(other) < _arrival(sequence)]
         self.preempted.insert(len(earlier), sequence)
 
+    def remove(self, sequence: Sequence) -> None:
+        """It waits no more; raises ValueError where it did not."""
+        if sequence.delivered:
+            self.preempted.remove(sequence)
+            return
+        self.waiting.remove(sequence)
+        self.queued_tokens -= sequence.request.prompt_tokens
+
     def head(self) -> Sequence | None:
         if self.preempted:
             return self.preempted[0]

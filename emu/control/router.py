@@ -3,7 +3,7 @@
 It chooses both machines of a request at its arrival, counts what it has assigned until a report does, and moves
 machines between pools: crossed over to the mixed pool when borrowed, home when the work of the other kind is done, and
 to another home when they stay away too long. It knows machines only by what they report; their queues, blocks and
-transfers must stay out.
+transfers must stay out. What it does about machines that fall silent stands in `recovery`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 from attrs import define, field, frozen
 
 from emu.control.commands import Command, MoveMachine, Place, Reject, Send
-from emu.control.messages import Assign, Ended, LoadReport, Reserve, Silent, Submit
+from emu.control.messages import Assign, Doubt, Ended, LoadReport, Lost, Reserve, Silent, Submit
 from emu.control.placement import Demand, Policy, Splitwise
 from emu.control.pools import Load, Member, Pool, Pools
+from emu.control.recovery import Fenced, Open, Recovery, RecoveryRules
 
 
 @frozen
@@ -29,9 +30,10 @@ class RouterRules:
     repurpose_after_ps: int = 60 * 10**12
     block_tokens: int = 16
     reserve_max_tokens: bool = False
+    recovery: RecoveryRules = field(factory=RecoveryRules)
 
 
-Event = Submit | LoadReport | Ended | Silent
+Event = Submit | LoadReport | Ended | Silent | Lost | Doubt | Fenced
 
 
 @define
@@ -41,18 +43,23 @@ class Router:
     members: tuple[Member, ...]
     rules: RouterRules = field(factory=RouterRules)
     pools: Pools = field(init=False)
-    open: dict[int, tuple[int, int, int]] = field(init=False, factory=dict)  # request -> attempt and its machines
+    open: dict[int, Open] = field(init=False, factory=dict)
+    recovery: Recovery = field(init=False)
     _largest_pool: int = field(init=False)
     _handlers: dict[type, Callable[[Any, int], tuple[Command, ...]]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.pools = Pools(self.members, self.rules.policy.ranks)
         self._largest_pool = max(member.kv_blocks for member in self.members)
+        self.recovery = Recovery(self.rules.recovery, self.pools, self.open, self._try)
         self._handlers = {
             Submit: self._submitted,
             LoadReport: self._reported,
             Ended: self._ended,
-            Silent: lambda *_: (),
+            Silent: self.recovery.silent,
+            Lost: self.recovery.lost,
+            Doubt: self.recovery.doubted,
+            Fenced: self.recovery.fenced,
         }
 
     def handle(self, event: Event, now: int) -> tuple[Command, ...]:
@@ -71,10 +78,25 @@ class Router:
 
     def _submitted(self, submit: Submit, now: int) -> tuple[Command, ...]:
         request, demand = submit.request, self.demand(submit)
+        if request.request_id in self.open:
+            return ()  # its client asks again for what is under way
         if demand.decode_blocks > self._largest_pool:
             return (Reject(request, "prompt_too_long"),)
         if self.rules.queue_limit_requests and len(self.open) >= self.rules.queue_limit_requests:
             return (Reject(request, "queue_full"),)
+        commands = self._place(submit, demand, 0, now)
+        if type(commands[0]) is Reject and self.recovery.strand(submit, now):
+            return ()
+        return commands
+
+    def _try(self, submit: Submit, attempt: int, now: int) -> tuple[Command, ...]:
+        """Another attempt; nothing where no machine is left for it now."""
+        commands = self._place(submit, self.demand(submit), attempt, now)
+        return () if type(commands[0]) is Reject else commands
+
+    def _place(self, submit: Submit, demand: Demand, attempt: int, now: int) -> tuple[Command, ...]:
+        """Choose an attempt's machines, or say why there are none."""
+        request = submit.request
         placement = self.rules.policy.place(self.pools, demand)
         if placement is None:
             return (Reject(request, "no_machine"),)
@@ -85,27 +107,31 @@ class Router:
         moves = tuple(self._move(loads[machine], Pool.MIXED, now) for machine in placement.borrowed)
         place = Place(
             request.request_id,
-            0,
+            attempt,
             prefill.machine,
             decode.machine,
             placement.step,
             prefill.pending_tokens,
             decode.free_blocks,
         )
-        self.open[request.request_id] = (0, prefill.machine, decode.machine)
+        self.open[request.request_id] = Open(submit, attempt, prefill.machine, decode.machine)
         if prefill is decode:
             number = prefill.assign(request.prompt_tokens, 1, demand.decode_blocks)
             self.pools.changed(prefill)
-            return *moves, place, Send(prefill.machine, Assign(request, 0, number, prefill.machine, now))
+            alone = Assign(request, attempt, number, prefill.machine, now, prefill.epoch)
+            return *moves, place, Send(prefill.machine, alone)
         number = prefill.assign(request.prompt_tokens, 0, demand.prefill_blocks)
         self.pools.changed(prefill)
-        assign = Send(prefill.machine, Assign(request, 0, number, decode.machine, now))
+        assign = Send(prefill.machine, Assign(request, attempt, number, decode.machine, now, prefill.epoch))
         number = decode.assign(0, 1, demand.decode_blocks)
         self.pools.changed(decode)
-        return *moves, place, assign, Send(decode.machine, Reserve(request, 0, number, prefill.machine, now))
+        reserve = Reserve(request, attempt, number, prefill.machine, now, decode.epoch)
+        return *moves, place, assign, Send(decode.machine, reserve)
 
     def _reported(self, report: LoadReport, now: int) -> tuple[Command, ...]:
         load = self.pools.loads[report.machine]
+        if report.epoch != load.epoch:
+            return self.recovery.reported(load, report, now)
         load.report(report)
         self.pools.changed(load)
         if load.pool is load.home:
@@ -129,5 +155,7 @@ class Router:
 
     def _ended(self, ended: Ended, now: int) -> tuple[Command, ...]:
         del now
-        self.open.pop(ended.request_id, None)
+        entry = self.open.get(ended.request_id)
+        if entry is not None and entry.attempt == ended.attempt:
+            del self.open[ended.request_id]
         return ()

@@ -85,6 +85,7 @@ class MachineNode:
             c.Release: self._release,
             c.Preempt: self._preempt,
             c.End: lambda end: ports.client.ended(self._index, end),
+            c.AttemptOver: self._attempt_over,
         }
         self._hear: dict[type, Callable[[Any], None]] = {
             Assign: self._assigned,
@@ -169,6 +170,8 @@ class MachineNode:
                     self.inbox.signal.set()
 
     def _assigned(self, assign: Assign) -> None:
+        if not self.core.admits(assign):
+            return
         self._ports.reports.changing(self._index)
         now = self._clock.now()
         self._record(e.Queued(now, self._index, assign.request.request_id, assign.attempt, assign.sent_ps))
@@ -179,6 +182,8 @@ class MachineNode:
         self._feed(grant)
 
     def _reserve_asked(self, reserve: Reserve) -> None:
+        if not self.core.admits(reserve):
+            return
         now = self._clock.now()
         self._ports.reports.changing(self._index)
         if self._running:
@@ -331,3 +336,8 @@ class MachineNode:
     def _preempt(self, p: c.Preempt) -> None:
         now = self._clock.now()
         self._record(e.Preempted(now, self._index, p.request_id, p.attempt, p.delivered, p.loan, p.blocks))
+
+    def _attempt_over(self, over: c.AttemptOver) -> None:
+        now, reason = self._clock.now(), REASONS[over.reason]
+        key = (over.request_id, over.attempt)
+        self._record(e.AttemptEnded(now, self._index, *key, reason, over.delivered, over.loan, over.blocks))

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from emu.control import commands as c
+from emu.control.recovery import Fenced
 from emu.control.router import Event, Router
-from emu.node.codes import POOLS
+from emu.node.codes import POOLS, REASONS
 from emu.node.mailbox import Mailbox
 from emu.node.ports import Client, Clock, Recorder, Reports, Wire
 from emu.record import entries as e
@@ -20,7 +21,7 @@ class RouterNode:
         self, core: Router, clock: Clock, wire: Wire, client: Client, recorder: Recorder, reports: Reports
     ) -> None:
         self.core = core
-        self._clock, self._wire, self._reports = clock, wire, reports
+        self._clock, self._client, self._reports = clock, client, reports
         self._record = recorder.write
         self.inbox: Mailbox[Event] = Mailbox("router", clock.signal("router"))
         self._carry: dict[type, Callable[[Any], None]] = {
@@ -28,6 +29,10 @@ class RouterNode:
             c.Reject: client.rejected,
             c.Place: self._placed,
             c.MoveMachine: self._moved,
+            c.DeclareDead: self._declared,
+            c.Admit: self._admitted,
+            c.Fence: self._fence,
+            c.Fail: client.failed,
         }
 
     def deliver(self, event: Event) -> None:
@@ -36,14 +41,17 @@ class RouterNode:
 
     async def run(self) -> None:
         """The router's loop; ends only when cancelled."""
-        handle, clock, carry = self.core.handle, self._clock, self._carry
+        handle, clock, carry, recovery = self.core.handle, self._clock, self._carry, self.core.recovery
         while True:
-            await self.inbox.signal.wait()
+            await self.inbox.signal.wait(recovery.due_ps)
             now = clock.now()
             for events in (self._reports.collect(), self.inbox.drain()):
                 for event in events:
                     for command in handle(event, now):
                         carry[type(command)](command)
+            if recovery.waiting:
+                for command in recovery.due(now):
+                    carry[type(command)](command)
 
     def _placed(self, place: c.Place) -> None:
         self._record(
@@ -61,3 +69,18 @@ class RouterNode:
 
     def _moved(self, move: c.MoveMachine) -> None:
         self._record(e.MachineMoved(self._clock.now(), move.machine, POOLS[move.pool], POOLS[move.home]))
+
+    def _declared(self, dead: c.DeclareDead) -> None:
+        self._record(e.MachineDead(self._clock.now(), dead.machine, dead.incarnation, REASONS[dead.reason]))
+
+    def _admitted(self, admit: c.Admit) -> None:
+        self._record(e.MachineBack(self._clock.now(), admit.machine, admit.incarnation))
+
+    def _fence(self, fence: c.Fence) -> None:
+        """Close the attempt at its client, and tell the core what the client has."""
+        now, key = self._clock.now(), (fence.request_id, fence.attempt)
+        delivered = self._client.fence(*key)
+        if delivered >= 0:
+            self._record(e.AttemptLost(now, *key, REASONS[fence.reason]))
+        for command in self.core.handle(Fenced(*key, delivered), now):
+            self._carry[type(command)](command)

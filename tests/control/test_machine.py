@@ -5,9 +5,21 @@ from hypothesis import strategies as st
 from machine_network import Job, Network
 
 from emu.control.batch import StepResult
-from emu.control.commands import Command, End, Lend, PostSignal, Preempt, Put, Release, Report, Send, WatchDrain
+from emu.control.commands import (
+    AttemptOver,
+    Command,
+    End,
+    Lend,
+    PostSignal,
+    Preempt,
+    Put,
+    Release,
+    Report,
+    Send,
+    WatchDrain,
+)
 from emu.control.machine import Drained, Machine, MachineRules, Plan, Tick
-from emu.control.messages import Abandon, Acknowledge, Assign, Grant, Heartbeat, Reserve, Signal
+from emu.control.messages import Abandon, Acknowledge, Assign, Grant, Heartbeat, Lost, Reserve, Signal, SourceGone
 from emu.control.mixed import SchedulerRules
 from emu.control.request import Request
 
@@ -15,11 +27,13 @@ steady = settings(deadline=None, derandomize=True)
 
 
 LAYERS, LEASE, HERE, THERE = 4, 1000, 0, 1
+FLIGHT = 300
 WHOLE = ((0, LAYERS - 1),)
 
 
 def machine(blocks: int, **rules: float) -> Machine:
-    return Machine(MachineRules(HERE, blocks, LAYERS, LEASE, SchedulerRules(watermark=0.0, **rules)))  # type: ignore[arg-type]
+    scheduler = SchedulerRules(watermark=0.0, **rules)  # type: ignore[arg-type]
+    return Machine(MachineRules(HERE, blocks, LAYERS, LEASE, scheduler, max_flight_ps=FLIGHT))
 
 
 def assign(number: int, blocks: int, decode: int = HERE, max_tokens: int = 50) -> Assign:
@@ -165,17 +179,17 @@ def test_a_report_inside_a_leap_is_the_report_that_stepping_would_give(prompts: 
     assert repr(leaping.pool) == before, "a report changes nothing"
 
 
-def test_a_slow_prefill_keeps_its_lease_and_a_cache_that_nobody_asks_for_fails() -> None:
+def test_a_slow_prefill_keeps_its_lease_and_a_cache_that_nobody_asks_for_is_lost() -> None:
     core = machine(10)
     begin(core, assign(1, 2, THERE))
     assert core.handle(Tick(), LEASE) == (), "our own step is slow, nobody has gone silent"
     core.handle(StepResult(1, ()), LEASE)
     core.handle(Heartbeat(THERE, ((1, 0),), 2 * LEASE - 1), 2 * LEASE - 1)
     assert core.handle(Tick(), 2 * LEASE) == (), "its destination still wants it"
-    end, release, abandon, report = core.handle(Tick(), 3 * LEASE)
-    assert isinstance(end, End)
-    assert (end.status, end.reason, end.delivered) == ("failed", "lease_expired", 1)
-    assert kinds((release, abandon, report)) == [Release, Send, Report]
+    over, release, abandon, report = core.handle(Tick(), 3 * LEASE)
+    assert over == AttemptOver(1, 0, "lease_expired", 1, 0, 0), "the request itself may go on elsewhere"
+    assert kinds((release, abandon)) == [Release, Send]
+    assert report == Report(Lost(1, 0, 0, "lease_expired", 3 * LEASE))
     assert (core.pool.free_blocks, core.has_transfers) == (10, False)
 
 
@@ -183,7 +197,7 @@ def test_a_reservation_whose_source_goes_silent_is_fenced_and_freed_by_its_last_
     core = machine(10)
     begin(core, reserve(1, 2))
     core.handle(Heartbeat(THERE, ((1, 0),), 500), 500)
-    core.handle(Tick(), 500 + LEASE)
+    assert Report(Lost(1, 0, 0, "lease_expired", 500 + LEASE)) in core.handle(Tick(), 500 + LEASE)
     assert core.pool.free_blocks == 8, "a write may still be in flight"
     (release,) = core.handle(Abandon(1, 0, THERE, "given up", 9), 2 * LEASE)
     assert isinstance(release, Release)
@@ -241,13 +255,25 @@ def test_an_abandonment_may_overtake_its_reservation() -> None:
     assert core.pool.free_blocks == 10
 
 
-def test_a_request_whose_reservation_was_fenced_ends() -> None:
+def test_a_signal_for_a_fenced_reservation_is_its_last_word() -> None:
     core = machine(10)
     (lend,) = begin(core, reserve(1, 2)).before
     assert isinstance(lend, Lend)
-    core.handle(Tick(), LEASE)
-    commands = core.handle(Signal(1, 0, THERE, lend.message.loan, WHOLE, lend.message.blocks), LEASE + 1)
-    assert {End, Send} & set(kinds(commands)), "its client waits, and so do the blocks at its source"
+    assert Report(Lost(1, 0, 0, "lease_expired", LEASE)) in core.handle(Tick(), LEASE)
+    (release,) = core.handle(Signal(1, 0, THERE, lend.message.loan, WHOLE, lend.message.blocks), LEASE + 1)
+    assert isinstance(release, Release)
+    assert (core.pool.free_blocks, core.has_transfers) == (10, False)
+
+
+def test_a_fenced_reservation_whose_source_is_gone_is_free_after_a_quarantine() -> None:
+    core = machine(10)
+    begin(core, reserve(1, 2))
+    core.handle(SourceGone(((1, 0),), 5), 5)
+    assert core.pool.free_blocks == 8, "a write may still be in flight"
+    assert core.handle(Tick(), 5 + LEASE + FLIGHT - 1) == ()
+    (release,) = core.handle(Tick(), 5 + LEASE + FLIGHT)
+    assert isinstance(release, Release)
+    assert (release.reason, core.pool.free_blocks, core.has_transfers) == ("quarantined", 10, False)
 
 
 def test_two_machines_that_prefill_for_each_other_do_not_wait_in_a_circle() -> None:

@@ -23,6 +23,7 @@ from emu.control.router import Router
 from emu.control.transfer import receiver as receiver_module
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender
+from emu.control.transfer.states import DestinationEvent
 from emu.fake.client import FakeClient
 from emu.fake.link import LinkPort
 from emu.fake.wire import WirePort
@@ -180,7 +181,8 @@ def _puts_half(original: Any, port: LinkPort, put: c.Put) -> int:
 
 
 def _takes_back(_: Any, receiver: Receiver, signal: Signal, _now: int) -> Any:
-    return None, receiver._abandon(receiver.open[signal.request_id, signal.attempt], "acknowledged", -1)
+    incoming = receiver.open[signal.request_id, signal.attempt]
+    return None, (receiver._clear(incoming, DestinationEvent.ABANDON, "acknowledged", -1),)
 
 
 def _jumps_the_line(original: Any, queue: PrefillQueue, sequence: DecodingSequence) -> None:

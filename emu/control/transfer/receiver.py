@@ -1,8 +1,9 @@
 """Receiver: the destination end of KV transfers on one machine.
 
 Blocks are granted in the order in which they were asked for, and a granted reservation is kept. A cache may be used
-only when the signal names exactly what was promised: this attempt, all layers, these blocks. An expired lease fences
-the attempt first; its blocks are free only when no write can be in flight. How many blocks may be lent is decided
+only when the signal names exactly what was promised: this attempt, all layers, these blocks. What expires or is given
+up is fenced first; its blocks are free only when no write can be in flight: with the source's last word, which comes
+behind its writes, or after a quarantine that outlasts its right to write. How many blocks may be lent is decided
 elsewhere.
 """
 
@@ -46,14 +47,17 @@ class Receiver:
     layers: int
     pool: BlockPool
     leases: Leases
+    quarantine_ps: int
     open: dict[Key, Incoming] = field(init=False, factory=dict)
     queue: deque[Incoming] = field(init=False, factory=deque)
     queued_blocks: int = field(init=False, default=0)
-    granted_blocks: int = field(init=False, default=0)  # and not committed yet
+    granted_blocks: int = field(init=False, default=0)  # and not committed yet, nor fenced
     early: Leases = field(init=False)  # of abandonments that may have overtaken their reservations
+    fenced: Leases = field(init=False)  # until when their blocks may still be written
 
     def __attrs_post_init__(self) -> None:
         self.early = Leases(self.leases.duration_ps)
+        self.fenced = Leases(self.quarantine_ps)
 
     def ask(self, reserve: Reserve, blocks: int) -> None:
         """A reservation of `blocks` blocks waits its turn, unless its source's last word came before it."""
@@ -79,25 +83,28 @@ class Receiver:
         return Lend(reserve.prefill_machine, grant, incoming.blocks, reserve.sent_ps)
 
     def signalled(self, signal: Signal, now: int) -> tuple[Sequence | None, tuple[Command, ...]]:
-        """The data is here: the sequence that may decode now, READY; or still HANDING_OVER where its lease had expired;
-        or None where the source had given up. Raises CommitMismatch.
+        """The data is here: the sequence that may decode now; or None where either end had given it up.
+
+        Raises CommitMismatch.
         """
         key = (signal.request_id, signal.attempt)
         incoming = self.open.get(key)
         if incoming is None:
             return None, ()
         loan, request = incoming.loan, incoming.reserve.request
-        sequence = Sequence(request, signal.attempt, Phase.HANDING_OVER, self.here, loan, delivered=1)
         if incoming.state is Destination.FENCED:
-            return sequence, self._abandon(incoming, "expired", -1)
+            return None, (self._clear(incoming, DestinationEvent.SIGNAL, "expired", -1),)
         if loan is None:
             raise CommitMismatch(f"request {key}: a signal before any grant")
-        prompt_blocks = self.pool.blocks_for(incoming.reserve.request.prompt_tokens)
+        prompt_blocks = self.pool.blocks_for(request.prompt_tokens)
         promised = (loan.number, whole(self.layers), tuple(loan.blocks[:prompt_blocks]))
         if (signal.loan, merge(signal.layers), signal.blocks) != promised:
             raise CommitMismatch(f"request {key}: the signal does not name the blocks and layers that were granted")
         incoming.move(DestinationEvent.SIGNAL)
-        self._forget(key, incoming)
+        del self.open[key]
+        self.leases.end(key)
+        self.granted_blocks -= incoming.blocks
+        sequence = Sequence(request, signal.attempt, Phase.HANDING_OVER, self.here, loan, delivered=1)
         sequence.move(Move.COMMIT)
         below, holes = acknowledgement(signal.layers)
         acknowledge = Acknowledge(*key, self.here, below, holes, now)
@@ -111,11 +118,28 @@ class Receiver:
         if incoming is None:
             self.early.grant(key, now)
             return ()
-        return self._abandon(incoming, "abandoned", message.sent_ps)
+        if incoming.state is Destination.QUEUED:
+            return (self._dequeue(incoming, DestinationEvent.ABANDON, "abandoned", message.sent_ps),)
+        return (self._clear(incoming, DestinationEvent.ABANDON, "abandoned", message.sent_ps),)
 
-    def expired(self, key: Key) -> None:
-        """Fence the attempt: its blocks stay out until the source's last word, which comes behind its writes."""
-        self.open[key].move(DestinationEvent.EXPIRE)
+    def expired(self, key: Key, now: int) -> None:
+        """Its source has been silent for as long as a lease."""
+        self._fence(self.open[key], DestinationEvent.EXPIRE, now)
+
+    def give_up(self, key: Key, now: int) -> tuple[Command, ...]:
+        """The cache is not wanted any more, or will not come. What its source may still write is waited for."""
+        incoming = self.open[key]
+        if incoming.state is Destination.QUEUED:
+            return (self._dequeue(incoming, DestinationEvent.CANCEL, "cancelled", -1),)
+        if incoming.state is Destination.GRANTED:
+            self._fence(incoming, DestinationEvent.CANCEL, now)
+        return ()
+
+    def cleared(self, now: int) -> tuple[Command, ...]:
+        """Free what was fenced for so long that no write can come."""
+        return tuple(
+            self._clear(self.open[key], DestinationEvent.CLEAR, "quarantined", -1) for key in self.fenced.sweep(now)
+        )
 
     def heartbeats(self, now: int) -> tuple[Command, ...]:
         """One message to each source whose cache we want, whether it has our blocks yet or not."""
@@ -125,24 +149,34 @@ class Receiver:
                 wanted.setdefault(incoming.reserve.prefill_machine, []).append(key)
         return tuple(Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
 
-    def _abandon(self, incoming: Incoming, reason: str, sent_ps: int) -> tuple[Command, ...]:
-        key, loan = _key(incoming.reserve), incoming.loan
-        waiting = incoming.state is Destination.QUEUED
-        incoming.move(DestinationEvent.SIGNAL if reason == "expired" else DestinationEvent.ABANDON)
-        if waiting:
-            self.queue.remove(incoming)
-            self.queued_blocks -= incoming.blocks
-            del self.open[key]
-            return (Release(*key, 0, 0, reason, sent_ps),)
-        assert loan is not None
-        self._forget(key, incoming)
-        self.pool.give_back(loan)
-        return (Release(*key, loan.number, len(loan.blocks), reason, sent_ps),)
+    def _dequeue(self, incoming: Incoming, event: DestinationEvent, reason: str, sent_ps: int) -> Command:
+        incoming.move(event)
+        key = _key(incoming.reserve)
+        self.queue.remove(incoming)
+        self.queued_blocks -= incoming.blocks
+        del self.open[key]
+        return Release(*key, 0, 0, reason, sent_ps)
 
-    def _forget(self, key: Key, incoming: Incoming) -> None:
+    def _fence(self, incoming: Incoming, event: DestinationEvent, now: int) -> None:
+        """From now on a signal of this attempt means nothing, but that its writes have ended."""
+        incoming.move(event)
+        key = _key(incoming.reserve)
+        self.leases.end(key)
+        self.fenced.grant(key, now)
+        self.granted_blocks -= incoming.blocks
+
+    def _clear(self, incoming: Incoming, event: DestinationEvent, reason: str, sent_ps: int) -> Command:
+        """There is evidence that nothing is in flight: the blocks are free."""
+        if incoming.state is Destination.GRANTED:
+            self.granted_blocks -= incoming.blocks
+        incoming.move(event)
+        key, loan = _key(incoming.reserve), incoming.loan
+        assert loan is not None
         del self.open[key]
         self.leases.end(key)
-        self.granted_blocks -= incoming.blocks
+        self.fenced.end(key)
+        self.pool.give_back(loan)
+        return Release(*key, loan.number, len(loan.blocks), reason, sent_ps)
 
 
 def _key(reserve: Reserve) -> Key:

@@ -44,7 +44,7 @@ class Destination(enum.Enum):
 
     QUEUED = "queued"  # waits for blocks
     GRANTED = "granted"
-    FENCED = "fenced"  # its lease expired; the blocks wait for evidence that no write is in flight
+    FENCED = "fenced"  # given up, or its lease expired; the blocks wait for evidence that no write is in flight
     COMMITTED = "committed"
     ABANDONED = "abandoned"
 
@@ -56,6 +56,8 @@ class DestinationEvent(enum.Enum):
     SIGNAL = "signal"
     ABANDON = "abandon"  # the source says so, and that nothing is in flight
     EXPIRE = "expire"
+    CANCEL = "cancel"  # the router says so; the source may be writing still, or be gone
+    CLEAR = "clear"  # the source's right to write has ended for so long that nothing can be in flight
 
 
 SOURCE: Final[dict[tuple[Source, SourceEvent], Source]] = {
@@ -78,11 +80,14 @@ SOURCE: Final[dict[tuple[Source, SourceEvent], Source]] = {
 DESTINATION: Final[dict[tuple[Destination, DestinationEvent], Destination]] = {
     (Destination.QUEUED, DestinationEvent.LEND): Destination.GRANTED,
     (Destination.QUEUED, DestinationEvent.ABANDON): Destination.ABANDONED,
+    (Destination.QUEUED, DestinationEvent.CANCEL): Destination.ABANDONED,
     (Destination.GRANTED, DestinationEvent.SIGNAL): Destination.COMMITTED,
     (Destination.GRANTED, DestinationEvent.ABANDON): Destination.ABANDONED,
     (Destination.GRANTED, DestinationEvent.EXPIRE): Destination.FENCED,
+    (Destination.GRANTED, DestinationEvent.CANCEL): Destination.FENCED,
     (Destination.FENCED, DestinationEvent.SIGNAL): Destination.ABANDONED,  # the signal comes behind the last write
     (Destination.FENCED, DestinationEvent.ABANDON): Destination.ABANDONED,
+    (Destination.FENCED, DestinationEvent.CLEAR): Destination.ABANDONED,
 }
 
 

@@ -19,6 +19,7 @@ from emu.control.transfer.receiver import CommitMismatch, Receiver
 LAYERS, HERE, THERE = 3, 1, 0
 WHOLE = ((0, LAYERS - 1),)
 PICK = st.integers(0, 9)
+QUARANTINE = 3
 TAMPERINGS = ("loan", "a layer less", "a layer more", "a block less", "another block", "blocks in another order")
 
 
@@ -32,6 +33,7 @@ class Story:
     loan: int = 0
     blocks: tuple[int, ...] = ()
     fenced: bool = False
+    clear_at: int = 0  # from when on nothing can be in flight for a fenced one
 
 
 class ReceiverAndModel(RuleBasedStateMachine):
@@ -40,7 +42,7 @@ class ReceiverAndModel(RuleBasedStateMachine):
     @initialize(capacity=st.integers(1, 20))
     def begin(self, capacity: int) -> None:
         self.pool = BlockPool(capacity)
-        self.receiver = Receiver(HERE, LAYERS, self.pool, Leases(50))
+        self.receiver = Receiver(HERE, LAYERS, self.pool, Leases(50), QUARANTINE)
         self.waiting: list[Story] = []
         self.granted: list[Story] = []
         self.committed: list[Story] = []
@@ -75,11 +77,11 @@ class ReceiverAndModel(RuleBasedStateMachine):
         if cuts:
             signal = signal._replace(layers=((1, LAYERS - 1), (0, 1)))
         sequence, (command,) = self.receiver.signalled(signal, self.now)
-        assert sequence is not None
         if story.fenced:
-            assert sequence.phase is Phase.HANDING_OVER, "it never commits"
+            assert sequence is None, "it never commits"
             self._check_release(story, command, "expired")
             return
+        assert sequence is not None
         assert sequence.loan is not None
         assert (sequence.phase, sequence.delivered, sequence.peer) == (Phase.READY, 1, HERE)
         assert (sequence.loan.number, tuple(sequence.loan.blocks)) == (story.loan, story.blocks)
@@ -142,9 +144,35 @@ class ReceiverAndModel(RuleBasedStateMachine):
         story = self.granted[pick % len(self.granted)]
         if not story.fenced:
             free = self.pool.free_blocks
-            self.receiver.expired((story.number, 0))
-            story.fenced = True
+            self.receiver.expired((story.number, 0), self.now)
+            story.fenced, story.clear_at = True, self.now + QUARANTINE
             assert self.pool.free_blocks == free
+
+    @precondition(lambda self: self.waiting or self.granted)
+    @rule(pick=PICK)
+    def give_up(self, pick: int) -> None:
+        """Who waits leaves the queue; who has blocks is fenced, once, and keeps them."""
+        stories = self.waiting + self.granted
+        story, free = stories[pick % len(stories)], self.pool.free_blocks
+        commands = self.receiver.give_up((story.number, 0), self.now)
+        if story in self.waiting:
+            self.waiting.remove(story)
+            self._check_release(story, commands[0], "cancelled")
+            return
+        assert (commands, self.pool.free_blocks) == ((), free)
+        if not story.fenced:
+            story.fenced, story.clear_at = True, self.now + QUARANTINE
+
+    @rule()
+    def clear(self) -> None:
+        """Time passes: what was fenced long enough is free, and nothing else."""
+        self.now += 1
+        due = [story for story in self.granted if story.fenced and story.clear_at <= self.now]
+        released = {command.request_id: command for command in self.receiver.cleared(self.now)}  # type: ignore[union-attr]
+        assert set(released) == {story.number for story in due}
+        for story in due:
+            self.granted.remove(story)
+            self._check_release(story, released[story.number], "quarantined")
 
     @rule()
     def heartbeat(self) -> None:
@@ -157,7 +185,7 @@ class ReceiverAndModel(RuleBasedStateMachine):
     @invariant()
     def counts_are_those_of_the_model(self) -> None:
         assert self.receiver.queued_blocks == sum(story.asked for story in self.waiting)
-        assert self.receiver.granted_blocks == sum(story.asked for story in self.granted)
+        assert self.receiver.granted_blocks == sum(s.asked for s in self.granted if not s.fenced)
         assert [incoming.reserve.number for incoming in self.receiver.queue] == [s.number for s in self.waiting]
         assert {number for number, _ in self.receiver.open} == {s.number for s in self.waiting + self.granted}
         held = sum(story.asked for story in self.granted + self.committed)

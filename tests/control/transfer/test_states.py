@@ -74,7 +74,8 @@ def test_posted_puts_are_never_forgotten() -> None:
     assert ways_out == {SourceEvent.ACKNOWLEDGE, SourceEvent.DRAIN}
 
 
-def test_a_fenced_destination_is_freed_only_by_its_source() -> None:
+def test_a_fenced_destination_is_freed_only_on_evidence() -> None:
+    """Its source's last word, which comes behind the writes, or a quarantine that outlasts them."""
     fenced = {event for before, event in DESTINATION if before is Destination.FENCED}
-    assert fenced == {DestinationEvent.SIGNAL, DestinationEvent.ABANDON}
+    assert fenced == {DestinationEvent.SIGNAL, DestinationEvent.ABANDON, DestinationEvent.CLEAR}
     assert Destination.COMMITTED not in reached(DESTINATION, Destination.FENCED)

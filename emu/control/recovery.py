@@ -1,0 +1,186 @@
+"""Recovery: what the router does about machines that have gone silent, and about the requests that were there.
+
+A silent machine is declared dead, and its requests get a new attempt elsewhere; their old attempts are fenced at the
+clients and given up on the machines that still hold a part of them. A machine that reports again is told that it was
+declared dead, and is admitted under a new epoch once it has dropped what it had. Attempts are bounded, and wait before
+the next one. Which machines an attempt gets is decided in `router`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import NamedTuple
+
+from attrs import define, field, frozen
+
+from emu.control.commands import Admit, Command, DeclareDead, Fail, Fence, MoveMachine, Send
+from emu.control.messages import Cancel, Doubt, LoadReport, Lost, Silent, SourceGone, Submit, Welcome
+from emu.control.pools import GONE, Load, Pools
+
+NOWHERE = -1
+
+
+class Open(NamedTuple):
+    """An open request: its latest attempt and that attempt's machines, NOWHERE while it waits for its next attempt."""
+
+    submit: Submit
+    attempt: int
+    prefill: int
+    decode: int
+
+
+class Fenced(NamedTuple):
+    """The client takes nothing more of that attempt, and has `delivered` tokens; -1: the request is over for it."""
+
+    request_id: int
+    attempt: int
+    delivered: int
+
+
+@frozen
+class RecoveryRules:
+    """How often and how soon a request is tried again."""
+
+    max_attempts: int = 4
+    retry_backoff_ps: int = 10**11  # before the second attempt; twice as long before each further one
+    patience_ps: int = 60 * 10**12  # how long a request waits for machines while there are none for it
+
+
+Place = Callable[[Submit, int, int], tuple[Command, ...]]
+
+
+@define
+class Recovery:
+    """`open` and `pools` are the router's; `place(submit, attempt, now)` gives an attempt its machines."""
+
+    rules: RecoveryRules
+    pools: Pools
+    open: dict[int, Open]
+    place: Place
+    waiting: list[tuple[int, int]] = field(init=False, factory=list)  # (when, request): attempts to come
+    stranded: dict[int, int] = field(init=False, factory=dict)  # no machine is left for them -> since when
+    gone: int = field(init=False, default=0)  # machines that are taken for dead
+
+    @property
+    def due_ps(self) -> int | None:
+        """When `due` is to be called next."""
+        return self.waiting[0][0] if self.waiting else None
+
+    def silent(self, event: Silent, now: int) -> tuple[Command, ...]:
+        load = self.pools.loads[event.machine]
+        return () if load.epoch == GONE else self._dead(load, "silent", now)
+
+    def reported(self, load: Load, report: LoadReport, now: int) -> tuple[Command, ...]:
+        """A report under an epoch that is not the machine's: of one that is taken for dead, or was started again."""
+        commands: tuple[Command, ...] = ()
+        if load.epoch != GONE:
+            if report.incarnation <= load.incarnation:
+                return ()  # from before it was admitted the last time
+            commands = self._dead(load, "restarted", now)
+        load.incarnation = max(load.incarnation, report.incarnation)
+        if report.epoch != load.next_epoch or report.incarnation < load.incarnation:
+            return *commands, Send(load.machine, Welcome(load.next_epoch, load.assigned, now))
+        load.epoch = report.epoch
+        load.report(report)
+        self.pools.changed(load)
+        self.gone -= 1
+        for request_id in self.stranded:
+            heapq.heappush(self.waiting, (now, request_id))
+        return (Admit(load.machine, load.incarnation),)
+
+    def lost(self, message: Lost, now: int) -> tuple[Command, ...]:
+        """A machine says that an attempt cannot go on there."""
+        entry = self._current(message.request_id, message.attempt)
+        if entry is None:
+            return ()
+        return self._give_up({message.request_id: entry}, message.reason, now, besides=message.machine)
+
+    def doubted(self, message: Doubt, now: int) -> tuple[Command, ...]:
+        """The decode machine knows whether it has that cache; a dead one's attempts were given up with it."""
+        entry = self._current(message.request_id, message.attempt)
+        if entry is None:
+            return ()
+        return (Send(entry.decode, SourceGone(((message.request_id, message.attempt),), now)),)
+
+    def fenced(self, event: Fenced, now: int) -> tuple[Command, ...]:
+        """The client's side of an attempt is closed: the next one comes after a pause, or never."""
+        entry = self.open[event.request_id]
+        if event.delivered < 0:
+            del self.open[event.request_id]
+            return ()
+        tried = entry.attempt + 1
+        if tried >= self.rules.max_attempts:
+            del self.open[event.request_id]
+            return (Fail(entry.submit.request, entry.attempt, "max_attempts"),)
+        pause_ps = self.rules.retry_backoff_ps << entry.attempt
+        heapq.heappush(self.waiting, (now + pause_ps, event.request_id))
+        return ()
+
+    def due(self, now: int) -> tuple[Command, ...]:
+        """Attempts whose time has come."""
+        commands: tuple[Command, ...] = ()
+        while self.waiting and self.waiting[0][0] <= now:
+            _, request_id = heapq.heappop(self.waiting)
+            entry = self.open.get(request_id)
+            if entry is None or entry.prefill != NOWHERE:
+                continue
+            placed = self.place(entry.submit, entry.attempt + 1, now)
+            if placed:
+                self.stranded.pop(request_id, None)
+                commands += placed
+            elif now - self.stranded.setdefault(request_id, now) >= self.rules.patience_ps:
+                del self.stranded[request_id], self.open[request_id]
+                commands += (Fail(entry.submit.request, entry.attempt, "no_machine"),)
+            else:
+                heapq.heappush(self.waiting, (self.stranded[request_id] + self.rules.patience_ps, request_id))
+        return commands
+
+    def strand(self, submit: Submit, now: int) -> bool:
+        """Keep a new request for which there is no machine, if some are taken for dead and may come back."""
+        if not self.gone:
+            return False
+        request_id = submit.request.request_id
+        self.open[request_id] = Open(submit, NOWHERE, NOWHERE, NOWHERE)
+        heapq.heappush(self.waiting, (now, request_id))
+        return True
+
+    def _current(self, request_id: int, attempt: int) -> Open | None:
+        entry = self.open.get(request_id)
+        return entry if entry is not None and entry.attempt == attempt and entry.prefill != NOWHERE else None
+
+    def _dead(self, load: Load, reason: str, now: int) -> tuple[Command, ...]:
+        """Take a machine out of its pool, and deal with every request that it has a part in."""
+        machine = load.machine
+        commands: tuple[Command, ...] = (DeclareDead(machine, load.incarnation, reason),)
+        if load.pool is not load.home:
+            self.pools.move(load, load.home, now)
+            commands += (MoveMachine(machine, load.pool.value, load.home.value),)
+        self.pools.leave(load)
+        load.forget()
+        self.gone += 1
+        load.next_epoch, load.epoch = load.epoch + 1, GONE
+        struck: dict[int, Open] = {}
+        orphans: dict[int, list[tuple[int, int]]] = {}
+        for request_id, entry in self.open.items():
+            if entry.decode == machine:
+                struck[request_id] = entry
+            elif entry.prefill == machine:
+                orphans.setdefault(entry.decode, []).append((request_id, entry.attempt))
+        commands += self._give_up(struck, "machine_dead", now, besides=machine)
+        return commands + tuple(
+            Send(decode, SourceGone(tuple(attempts), now)) for decode, attempts in sorted(orphans.items())
+        )
+
+    def _give_up(self, struck: dict[int, Open], reason: str, now: int, besides: int) -> tuple[Command, ...]:
+        """Fence these attempts, and cancel them on the machines that may hold them, `besides` one."""
+        held: dict[int, list[tuple[int, int]]] = {}
+        fences = []
+        for request_id, entry in struck.items():
+            self.open[request_id] = entry._replace(prefill=NOWHERE, decode=NOWHERE)
+            fences.append(Fence(request_id, entry.attempt, reason))
+            for machine in {entry.prefill: None, entry.decode: None}:
+                if machine != besides and self.pools.loads[machine].epoch != GONE:
+                    held.setdefault(machine, []).append((request_id, entry.attempt))
+        cancels = [Send(machine, Cancel(tuple(attempts), now)) for machine, attempts in sorted(held.items())]
+        return (*fences, *cancels)
