@@ -53,6 +53,7 @@ class PrefillQueue:
             self.preempted.remove(sequence)
             return
         self.waiting.remove(sequence)
+        self._chosen = None
         self.queued_tokens -= sequence.request.prompt_tokens
 
     def head(self) -> Sequence | None:

@@ -1,7 +1,8 @@
 """The lives of requests: each is in exactly one phase from its arrival to its one end, and nothing happens after it.
 
-The phases and their moves are this file's own. Entries of an earlier attempt than a request's latest say nothing about
-its phase. How many tokens a request has is judged in `tokens`, its blocks in `loans` and `transfers`.
+The phases and their moves are this file's own. Entries of an attempt that was given up say nothing about its request's
+phase, and such an attempt ends nothing. How many tokens a request has is judged in `tokens`, its blocks in `loans` and
+`transfers`.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ class _Life:
     source: int = -1
     target: int = -1
     blocks_wanted: int = 0  # by its reservation, which waits for them
+    given_up: int = -1  # its latest attempt that was
 
     def move(self, at_ps: int, phase: int, machine: int) -> None:
         self.since_ps, self.phase, self.machine = at_ps, phase, machine
 
 
 class Lives:
-    """Laws: ends-once, silent-after-end, rejected-costs-nothing, one-phase, causality, all-finish."""
+    """Laws: ends-once, silent-after-end, rejected-costs-nothing, one-phase, causality, old-attempts-mute and all-finish.
+    """
 
     def __init__(self, names: Names, machines: int, requests: int, layers: int) -> None:
         self._last_layer = layers - 1
@@ -59,6 +62,9 @@ class Lives:
             "Of an attempt: arrival <= queued <= prefill start <= transfer start, and prefill end <= first token <= "
             "commit <= second token, in ps; the last layer lands after it was computed, the signal before the commit.",
         )
+        self.mute = Law(
+            "old-attempts-mute", "A request ends by its latest attempt, which was not given up, or by the router."
+        )
         self.all_finish = Law("all-finish", "At the end of a run no request is unfinished.")
         self.laws = (
             self.ends_once,
@@ -66,6 +72,7 @@ class Lives:
             self.rejected,
             self.one_phase,
             self.causality,
+            self.mute,
             self.all_finish,
         )
         self._names = names
@@ -73,6 +80,9 @@ class Lives:
         self._seen = bytearray(requests)  # 1: it has arrived
         self._refused: set[int] = set()
         self._lives: dict[int, _Life] = {}
+        self._outlived: dict[
+            int, int
+        ] = {}  # requests that have ended after attempts were given up -> the last of these
         self._prefilling: list[list[int]] = [[] for _ in range(machines)]
         self._decoding: list[set[int]] = [set() for _ in range(machines)]
         self.handlers: Handlers = {
@@ -88,6 +98,8 @@ class Lives:
             e.Committed: self._commit,
             e.Preempted: self._preempt,
             e.RequestEnded: self._end,
+            e.AttemptLost: self._lose,
+            e.MachineCrashed: self._crash,
         }
 
     def finish(self, at_ps: int) -> None:
@@ -100,6 +112,11 @@ class Lives:
 
     def _has_arrived(self, request: int) -> bool:
         return request < len(self._seen) and self._seen[request] == 1
+
+    def _is_old(self, request: int, life: _Life | None, attempt: int | None = None) -> bool:
+        """Whether this may be an attempt that was given up, where entries name it by its request alone."""
+        given_up = self._outlived.get(request, -1) if life is None else life.given_up
+        return given_up >= 0 if attempt is None else attempt <= given_up
 
     def _absent(self, at_ps: int, request: int, what: str) -> None:
         """Something happened to a request that is not open."""
@@ -140,8 +157,14 @@ class Lives:
     def _queue(self, entry: e.Queued) -> None:
         at_ps, machine, request, attempt, _ = entry
         life = self._lives.get(request)
-        if life is None or life.phase != _ROUTED or attempt != life.attempt or machine != life.source:
-            if life is None or attempt >= life.attempt:
+        if (
+            life is None
+            or life.phase != _ROUTED
+            or attempt != life.attempt
+            or machine != life.source
+            or attempt <= life.given_up
+        ):
+            if not self._is_old(request, life, attempt):
                 self._misplaced(at_ps, request, life, f"was queued on {self._names[machine]}")
             return
         life.since_ps = at_ps
@@ -162,10 +185,12 @@ class Lives:
 
     def _asked(self, at_ps: int, machine: int, request: int, attempt: int, life: _Life | None) -> None:
         """A reservation reached `machine`."""
+        if self._is_old(request, life, attempt):
+            return
         if life is None:
             if request in self._refused or not self._has_arrived(request):
                 self._absent(at_ps, request, f"had blocks reserved on {self._names[machine]}")
-        elif attempt > life.attempt or (attempt == life.attempt and machine != life.target):
+        elif attempt != life.attempt or machine != life.target:
             self._misplaced(at_ps, request, life, f"had blocks reserved on {self._names[machine]}")
 
     def _started(self, entry: e.StepStarted) -> None:
@@ -180,6 +205,8 @@ class Lives:
             request, attempt = piece[0], piece[1]
             life = lives.get(request)
             if life is None or life.phase != _QUEUED or life.machine != machine or attempt != life.attempt:
+                if self._is_old(request, life, attempt):
+                    continue
                 self._misplaced(at_ps, request, life, f"was prefilled on {self._names[machine]}")
                 continue
             life.since_ps = at_ps
@@ -188,11 +215,27 @@ class Lives:
         for request in joined:
             life = lives.get(request)
             if life is None or life.phase != _READY or life.machine != machine:
+                if self._is_old(request, life):
+                    continue
                 self._misplaced(at_ps, request, life, f"joined a decode batch on {self._names[machine]}")
                 continue
             life.since_ps = at_ps
             life.phase = _DECODING
             decoding.add(request)
+
+    def _lose(self, entry: e.AttemptLost) -> None:
+        at_ps, request, attempt, _ = entry
+        life = self._lives.get(request)
+        if life is None or attempt != life.attempt or attempt <= life.given_up:
+            self._misplaced(at_ps, request, life, f"lost attempt {attempt}")
+            return
+        life.given_up = attempt
+        life.blocks_wanted = 0
+        life.move(at_ps, _ROUTED, -1)
+
+    def _crash(self, entry: e.MachineCrashed) -> None:
+        self._prefilling[entry.machine].clear()
+        self._decoding[entry.machine].clear()
 
     def _finished(self, entry: e.StepFinished) -> None:
         machine = entry.machine
@@ -210,8 +253,10 @@ class Lives:
         life = self._lives.get(request)
         if life is not None:
             going = life.phase in (_PREFILLING, _HANDING_OVER) and life.machine == source and life.target == target
-            if going or attempt < life.attempt:
+            if going:
                 return
+        if self._is_old(request, life, attempt):
+            return
         what = f"had its KV cache put from {self._names[source]} to {self._names[target]}"
         self._misplaced(at_ps, request, life, what)
 
@@ -228,7 +273,7 @@ class Lives:
         if signalled_ps > at_ps:
             self.causality.broken(at_ps, f"request {request} was committed before its signal came")
         if life is None or life.phase != _HANDING_OVER or life.target != machine or attempt != life.attempt:
-            if life is None or attempt >= life.attempt:
+            if not self._is_old(request, life, attempt):
                 self._misplaced(at_ps, request, life, f"was committed on {self._names[machine]}")
             return
         life.since_ps = at_ps
@@ -238,12 +283,14 @@ class Lives:
     def _preempt(self, entry: e.Preempted) -> None:
         life = self._lives.get(entry.request)
         if life is None or life.phase != _DECODING or life.machine != entry.machine:
+            if self._is_old(entry.request, life, entry.attempt):
+                return
             self._misplaced(entry.at_ps, entry.request, life, f"was preempted on {self._names[entry.machine]}")
             return
         life.move(entry.at_ps, _QUEUED, entry.machine)
 
     def _end(self, entry: e.RequestEnded) -> None:
-        at_ps, machine, request, _, status, _, tokens, _, loan, blocks, *_ = entry
+        at_ps, machine, request, attempt, status, _, tokens, _, loan, blocks, *_ = entry
         life = self._lives.pop(request, None)
         if life is None:
             if self._has_arrived(request):
@@ -252,6 +299,10 @@ class Lives:
                 self.ends_once.broken(at_ps, f"request {request} ended and has not arrived")
             return
         self._ended += 1
+        if life.given_up >= 0:
+            self._outlived[request] = life.given_up
+        if machine >= 0 and (attempt != life.attempt or attempt <= life.given_up):
+            self.mute.broken(at_ps, f"request {request} was ended by attempt {attempt} after attempt {life.given_up}")
         if status == _REJECTED and machine == -1:
             self._refused.add(request)
             if life.attempt >= 0 or tokens or loan or blocks:

@@ -53,6 +53,9 @@ class Loans:
             e.Released: self._released,
             e.Preempted: self._preempted,
             e.RequestEnded: self._ended,
+            e.AttemptEnded: self._attempt_ended,
+            e.StepsCut: self._finished,
+            e.MachineCrashed: self._crashed,
         }
 
     def finish(self, at_ps: int) -> None:
@@ -109,7 +112,19 @@ class Loans:
         if blocks != asked.blocks(stays) and (kind == _RECOMPUTE or blocks != asked.blocks(tokens)):
             self._misfit(at_ps, machine, request, blocks, tokens)
 
-    def _finished(self, entry: e.StepFinished) -> None:
+    def _crashed(self, entry: e.MachineCrashed) -> None:
+        """What it had is gone, and its next incarnation numbers its loans anew."""
+        book = self.books[entry.machine]
+        book.free_blocks = self._capacities[entry.machine]
+        book.latest = book.grown = book.grown_back = 0
+        book.out.clear()
+
+    def _attempt_ended(self, entry: e.AttemptEnded) -> None:
+        at_ps, machine, request, _, _, _, loan, blocks = entry
+        if loan:
+            self._return(at_ps, machine, request, loan, blocks)
+
+    def _finished(self, entry: e.StepFinished | e.StepsCut) -> None:
         if grown := entry[10]:
             book = self.books[entry[1]]
             book.free_blocks -= grown

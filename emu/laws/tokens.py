@@ -1,7 +1,7 @@
 """Tokens and who makes them: each request's tokens are counted by the steps of the batches that it was in.
 
 Nothing here visits a sequence at a step: a machine's steps are counted, and a sequence remembers the count at its
-joining. How long steps take is judged in `steps`.
+joining. An attempt that was given up is still counted where it runs. How long steps take is judged in `steps`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class _Count:
     tokens: int = 0
     base: int = 0
     machine: int = -1  # where it decodes
+    home: int = -1  # where its cache is
     attempt: int = 0
     preemptions: int = 0
 
@@ -62,12 +63,18 @@ class Tokens:
         self.laws = (self.once, self.members, self.context_sum, self.preemptions)
         self._names, self._asked, self._most = names, asked, rules.max_preemptions
         self._counts: dict[int, _Count] = {}
+        self._given_up: dict[int, list[_Count]] = {}  # by request: attempts that may still run somewhere
         self._machines = [_Machine() for _ in range(machines)]
         self.handlers: Handlers = {
             e.StepStarted: self._started,
             e.StepFinished: self._finished,
+            e.Committed: self._committed,
             e.Preempted: self._preempted,
             e.RequestEnded: self._ended,
+            e.StepsCut: self._finished,
+            e.MachineCrashed: self._crashed,
+            e.AttemptLost: self._attempt_lost,
+            e.AttemptEnded: self._attempt_ended,
         }
 
     def finish(self, at_ps: int) -> None:
@@ -91,9 +98,9 @@ class Tokens:
             if count.machine == machine:  # it goes on, and sits out
                 count.tokens, count.machine = made, -1
         for piece in prefills:
-            self._prefill(at_ps, state, piece)
+            self._prefill(at_ps, machine, piece)
         for request in joined:
-            count = counts.get(request)
+            count = counts.get(request) if request not in self._given_up else self._at(machine, request)
             if count is None or count.machine != -1 or not count.tokens or request in decoding:
                 self.members.broken(at_ps, f"request {request} joined {self._names[machine]} and could not decode")
                 continue
@@ -110,21 +117,69 @@ class Tokens:
             self.context_sum.broken(at_ps, what)
             state.context_tokens = context_tokens
 
-    def _prefill(self, at_ps: int, state: _Machine, piece: e.PrefillSlice) -> None:
+    def _prefill(self, at_ps: int, machine: int, piece: e.PrefillSlice) -> None:
         request, attempt, first, tokens, kind, _, _ = piece
-        count = self._counts.get(request)
-        if count is None or attempt > count.attempt:
+        count = self._of(request, attempt)
+        if count is None:
             count = self._counts[request] = _Count(self._asked.prompt_tokens[request], attempt=attempt)
+        count.home = machine
         expected = count.prompt_tokens + count.tokens
         if first or tokens != expected or (kind == _RECOMPUTE) != (count.tokens > 0):
             what = f"request {request} was prefilled from position {first} over {tokens} tokens, expected {expected}"
             self.once.broken(at_ps, what)
         if count.machine >= 0:
             self.members.broken(at_ps, f"request {request} was prefilled while it decoded")
-        state.prefilling.append(count)
+        self._machines[machine].prefilling.append(count)
 
-    def _finished(self, entry: e.StepFinished) -> None:
+    def _of(self, request: int, attempt: int) -> _Count | None:
+        """That attempt, given up or not; None where it has not been prefilled before."""
+        count = self._counts.get(request)
+        if count is not None and count.attempt == attempt:
+            return count
+        return next((count for count in self._given_up.get(request, ()) if count.attempt == attempt), None)
+
+    def _at(self, machine: int, request: int) -> _Count | None:
+        """The latest attempt of a request whose cache is on `machine`."""
+        count = self._counts.get(request)
+        if count is not None and count.home == machine:
+            return count
+        return next((count for count in reversed(self._given_up.get(request, [])) if count.home == machine), None)
+
+    def _committed(self, entry: e.Committed) -> None:
+        count = self._of(entry[2], entry[3])
+        if count is not None:
+            count.home = entry[1]
+
+    def _attempt_lost(self, entry: e.AttemptLost) -> None:
+        _, request, attempt, _ = entry
+        count = self._counts.get(request)
+        given_up = self._given_up.setdefault(request, [])
+        if count is not None and count.attempt == attempt:
+            given_up.append(self._counts.pop(request))
+        else:  # whatever it does from now on is not the request's
+            given_up.append(_Count(self._asked.prompt_tokens[request], attempt=attempt))
+
+    def _attempt_ended(self, entry: e.AttemptEnded) -> None:
+        at_ps, machine, request, attempt, _, delivered, _, _ = entry
+        count = self._of(request, attempt)
+        tokens = self._now(count) if count is not None else 0
+        if tokens != delivered and count is not None and count.home == machine:
+            what = f"attempt {attempt} of request {request} ended with {delivered} tokens, its steps made {tokens}"
+            self.once.broken(at_ps, what)
+
+    def _crashed(self, entry: e.MachineCrashed) -> None:
         state = self._machines[entry.machine]
+        for count in state.decoding.values():
+            if count.machine == entry.machine:
+                self._now(count)
+        state.decoding.clear()
+        state.prefilling.clear()
+        state.context_tokens = 0
+
+    def _finished(self, entry: e.StepFinished | e.StepsCut) -> None:
+        state = self._machines[entry.machine]
+        if not entry.steps:
+            return
         if state.decoding:
             steps = entry.steps
             state.steps += steps
@@ -145,7 +200,7 @@ class Tokens:
 
     def _preempted(self, entry: e.Preempted) -> None:
         at_ps, machine, request, _, delivered, _, _ = entry
-        count = self._counts.get(request)
+        count = self._at(machine, request) if request in self._given_up else self._counts.get(request)
         if count is None or count.machine != machine:
             self.members.broken(at_ps, f"request {request} was preempted on {self._names[machine]} and did not decode")
             return
@@ -165,7 +220,7 @@ class Tokens:
         request, output_tokens = entry.request, entry.output_tokens
         count = self._counts.pop(request, None)
         tokens = self._now(count) if count is not None else 0
-        if tokens != output_tokens:
+        if tokens != output_tokens and entry.machine >= 0:
             what = f"request {request} ended with {output_tokens} tokens, its steps made {tokens}"
             self.once.broken(entry.at_ps, what)
         if output_tokens > self._asked.max_tokens[request] or (output_tokens < 1 and entry.status == 0):

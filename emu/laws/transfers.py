@@ -15,7 +15,15 @@ from emu.laws.verdicts import Handlers, Law, LawRules, Names
 from emu.record import entries as e
 
 _GIVEN_UP: Final = frozenset(
-    int(reason) for reason in (e.Reason.ABANDONED, e.Reason.EXPIRED, e.Reason.LEASE_EXPIRED, e.Reason.KV_CAPACITY)
+    int(reason)
+    for reason in (
+        e.Reason.ABANDONED,
+        e.Reason.EXPIRED,
+        e.Reason.LEASE_EXPIRED,
+        e.Reason.KV_CAPACITY,
+        e.Reason.QUARANTINED,
+        e.Reason.CANCELLED,
+    )
 )
 _ACKNOWLEDGED: Final = int(e.Reason.ACKNOWLEDGED)
 
@@ -60,6 +68,7 @@ class Transfers:
         self._whole = (1 << rules.layers) - 1
         self._open: dict[tuple[int, ...], _Transfer] = {}
         self._lost_bytes = 0  # started for transfers that are over, and not landed when they were
+        self._wiped: set[tuple[int, ...]] = set()  # whose target has crashed, so that their puts land nowhere
         self.handlers: Handlers = {
             e.Reserved: self._reserved,
             e.Granted: self._granted,
@@ -69,6 +78,9 @@ class Transfers:
             e.Released: self._released,
             e.Preempted: self._preempted,
             e.RequestEnded: self._ended,
+            e.AttemptEnded: self._attempt_ended,
+            e.LandedNowhere: self._landed_nowhere,
+            e.MachineCrashed: self._crashed,
         }
 
     def finish(self, at_ps: int) -> None:
@@ -101,6 +113,9 @@ class Transfers:
     def _started(self, entry: e.TransferStarted) -> None:
         at_ps, _, target, request, attempt, first, last, moved, _ = entry
         transfer = self._open.get((request, attempt))
+        if (request, attempt) in self._wiped:
+            self._lost_bytes += moved
+            return
         if transfer is None or transfer.target != target:
             what = f"a put for request {request} started to {self._names[target]}, which has no blocks reserved for it"
             self.after_free.broken(at_ps, what)
@@ -132,6 +147,20 @@ class Transfers:
             self.after_free.broken(at_ps, what)
         if moved != transfer.prompt_tokens * self._token_bytes * (last - first + 1) // self._layers:
             self._wrong_bytes(at_ps, request, transfer, first, last, moved)
+
+    def _landed_nowhere(self, entry: e.LandedNowhere) -> None:
+        transfer = self._open.get((entry.request, entry.attempt))
+        if transfer is not None and transfer.target == entry.target:
+            transfer.flying_bytes -= entry.bytes
+            transfer.posted &= ~(((1 << (entry.last_layer - entry.first_layer + 1)) - 1) << entry.first_layer)
+        else:
+            self._lost_bytes -= entry.bytes
+
+    def _crashed(self, entry: e.MachineCrashed) -> None:
+        gone = [(key, transfer) for key, transfer in self._open.items() if transfer.target == entry.machine]
+        for key, transfer in gone:
+            self._wiped.add(key)
+            self._forget(key, transfer)
 
     def _wrong_bytes(self, at_ps: int, request: int, transfer: _Transfer, first: int, last: int, moved: int) -> None:
         what = f"layers {first} to {last} of request {request}, {transfer.prompt_tokens} tokens, went as {moved} bytes"
@@ -176,6 +205,9 @@ class Transfers:
 
     def _ended(self, entry: e.RequestEnded) -> None:
         self._gave_back(entry[0], entry[1], entry[2:4], entry[8])
+
+    def _attempt_ended(self, entry: e.AttemptEnded) -> None:
+        self._gave_back(entry[0], entry[1], entry[2:4], entry[6])
 
     def _gave_back(self, at_ps: int, machine: int, key: tuple[int, ...], loan: int) -> None:
         """A request on `machine` gave a loan back: of its transfer to there, if it was that one."""
