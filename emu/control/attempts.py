@@ -7,14 +7,14 @@ steps, when nothing that the worker runs is given up under it.
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from emu.control.blocks import BlockPool
 from emu.control.commands import AttemptOver, Command, Report
-from emu.control.messages import Cancel, Doubt, Lost, SourceGone
+from emu.control.messages import Audit, Cancel, Doubt, Lost, SourceGone
 from emu.control.mixed import Scheduler
 from emu.control.request import Move, Phase, Sequence
-from emu.control.transfer.leases import Key
+from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender, key_of
 from emu.control.transfer.states import Source
@@ -29,13 +29,28 @@ class Attempts:
     scheduler: Scheduler
     sender: Sender
     receiver: Receiver
+    barred: Leases = field()  # attempts that were cancelled here before they came
+
+    @barred.default
+    def _barred(self) -> Leases:
+        return Leases(self.sender.leases.duration_ps)
 
     def cancelled(self, message: Cancel, now: int) -> tuple[Command, ...]:
         """Give back all that these attempts hold here, whatever phase they are in."""
         commands: tuple[Command, ...] = ()
         for key in message.attempts:
+            if not self.knows(key):
+                self.barred.grant(key, now)
             commands += self.give_up(key, "cancelled", now)
         return commands
+
+    def audited(self, message: Audit, now: int) -> tuple[Command, ...]:
+        """Of an attempt that is not known here, its decode machine may have the cache, if that is another one."""
+        return tuple(Report(Doubt(*key, self.here, now)) for key in message.attempts if not self.knows(key))
+
+    def knows(self, key: Key) -> bool:
+        """Whether this machine has a part in that attempt."""
+        return key in self.sender.open or key in self.receiver.open or self.scheduler.find(*key) is not None
 
     def dropped(self, now: int) -> tuple[Command, ...]:
         """Give up everything: the router has given all of it to others."""
@@ -50,7 +65,7 @@ class Attempts:
         """Of these caches no more will come. The router hears of those that are not whole; the others decode on."""
         commands: tuple[Command, ...] = ()
         for key in message.attempts:
-            if self.scheduler.find(*key) is None:
+            if self.scheduler.find(*key) is None and key not in self.sender.open:
                 if key in self.receiver.open:
                     commands += self.receiver.give_up(key, now)
                 commands += (self.lost(key, "source_gone", now),)

@@ -20,6 +20,7 @@ from emu.control.messages import (
     Abandon,
     Acknowledge,
     Assign,
+    Audit,
     Cancel,
     Ended,
     Grant,
@@ -88,6 +89,7 @@ Event = (
     | Tick
     | Cancel
     | SourceGone
+    | Audit
     | Welcome
 )
 
@@ -104,6 +106,7 @@ class Machine:
     attempts: Attempts = field(init=False)
     epoch: int = field(init=False)  # under which the router takes this machine for alive
     counted: int = field(init=False, default=0)  # the router's latest message that is in the load report
+    skipped: set[int] = field(init=False, factory=set)  # its messages before that one that have not come
     staying: int = field(init=False, default=0)  # prompts not prefilled yet that will decode here
     look: bool = field(init=False, default=False)  # something may start, or must end, at the next step boundary
     _handlers: dict[type, Callable[[Any, int], tuple[Command, ...]]] = field(init=False)
@@ -130,6 +133,7 @@ class Machine:
             Tick: self._ticked,
             Cancel: self._cancelled,
             SourceGone: lambda message, now: self.attempts.source_gone(message, now),
+            Audit: lambda message, now: self.attempts.audited(message, now),
             Welcome: self._welcomed,
         }
 
@@ -184,11 +188,14 @@ class Machine:
         )
 
     def admits(self, message: Assign | Reserve) -> bool:
-        """Whether the router sent this to the machine as it is now, and for the first time."""
-        return message.epoch == self.epoch and message.number > self.counted
+        """Whether the router sent this to the machine as it is now, for the first time, and has not cancelled it."""
+        number, attempts = message.number, self.attempts
+        if message.epoch != self.epoch or (number <= self.counted and number not in self.skipped):
+            return False
+        return not attempts.barred or (message.request.request_id, message.attempt) not in attempts.barred
 
     def _assigned(self, assign: Assign, now: int) -> tuple[Command, ...]:
-        self.counted = assign.number
+        self._count(assign.number)
         request = assign.request
         sequence = Sequence(request, assign.attempt, Phase.QUEUED, assign.decode_machine)
         if self.scheduler.blocks_wanted(sequence) > self.pool.capacity:
@@ -208,8 +215,18 @@ class Machine:
             self.sender.begin(sequence)
         return ()
 
+    def _count(self, number: int) -> None:
+        """Messages come in the order of their numbers, unless some are late or lost."""
+        if number == self.counted + 1:
+            self.counted = number
+        elif number > self.counted:
+            self.skipped.update(range(max(self.counted + 1, number - 1024), number))
+            self.counted = number
+        else:
+            self.skipped.discard(number)
+
     def _reserve_asked(self, reserve: Reserve, now: int) -> tuple[Command, ...]:
-        self.counted = reserve.number
+        self._count(reserve.number)
         request = reserve.request
         self.receiver.ask(reserve, self.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens))
         granted = self._grants(now)
@@ -275,6 +292,7 @@ class Machine:
         commands = self.attempts.dropped(now)
         self._count_staying()
         self.epoch, self.counted = welcome.epoch, welcome.number
+        self.skipped.clear()
         return commands
 
     def _count_staying(self) -> None:
@@ -282,9 +300,7 @@ class Machine:
         self.staying = sum(sequence.peer == here for sequence in waiting)
 
     def _heard(self, heartbeat: Heartbeat, now: int) -> tuple[Command, ...]:
-        self.sender.leases.renew(heartbeat.transfers, now)
-        self.receiver.leases.renew(heartbeat.transfers, now)
-        return ()
+        return self.sender.heard(heartbeat, now) + self.receiver.heard(heartbeat, now)
 
     def _ticked(self, _: Tick, now: int) -> tuple[Command, ...]:
         commands = self.sender.heartbeats(now) + self.receiver.heartbeats(now)
@@ -300,6 +316,7 @@ class Machine:
             else:
                 commands += self.sender.give_up(key, "lease_expired", now)
         self.receiver.early.sweep(now)
+        self.attempts.barred.sweep(now)
         for key in self.receiver.leases.sweep(now):
             self.receiver.expired(key, now)
             commands += (self.attempts.lost(key, "lease_expired", now),)
@@ -319,6 +336,11 @@ class Machine:
         commands: tuple[Command, ...] = ()
         for sequence in outcome.prefilled:
             if sequence.phase is Phase.HANDING_OVER:
+                if not self.sender.may_put(sequence, now):
+                    key = key_of(sequence)
+                    commands += self.attempts.give_up(key, "lease_expired", now)
+                    commands += (self.attempts.lost(key, "lease_expired", now),)
+                    continue
                 commands += self.sender.computed(sequence, now)
             elif sequence.peer == self.rules.index and sequence.delivered == 1:
                 self.staying -= 1

@@ -154,6 +154,13 @@ class SourceGone(NamedTuple):
     sent_ps: int
 
 
+class Audit(NamedTuple):
+    """Router to machine: say which of these attempts you know nothing of."""
+
+    attempts: tuple[tuple[int, int], ...]  # (request, attempt)
+    sent_ps: int
+
+
 class Welcome(NamedTuple):
     """Router to a machine that it had declared dead: drop all that you hold, and take new work under `epoch`.
 
@@ -176,7 +183,7 @@ class Lost(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """Prefill machine to router: this cache was sent and never acknowledged; its decode machine knows what it has."""
+    """Prefill machine to router: this cache was never acknowledged, or is not known here; ask its decode machine."""
 
     request_id: int
     attempt: int
@@ -197,6 +204,7 @@ Message = (
     | LoadReport
     | Cancel
     | SourceGone
+    | Audit
     | Welcome
     | Lost
     | Doubt

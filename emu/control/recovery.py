@@ -15,7 +15,7 @@ from typing import NamedTuple
 from attrs import define, field, frozen
 
 from emu.control.commands import Admit, Command, DeclareDead, Fail, Fence, MoveMachine, Send
-from emu.control.messages import Cancel, Doubt, LoadReport, Lost, Silent, SourceGone, Submit, Welcome
+from emu.control.messages import Audit, Cancel, Doubt, LoadReport, Lost, Silent, SourceGone, Submit, Welcome
 from emu.control.pools import GONE, Load, Pools
 
 NOWHERE = -1
@@ -45,6 +45,7 @@ class RecoveryRules:
     max_attempts: int = 4
     retry_backoff_ps: int = 10**11  # before the second attempt; twice as long before each further one
     patience_ps: int = 60 * 10**12  # how long a request waits for machines while there are none for it
+    audit_ps: int = 0  # machines are asked so often for what they know of the open attempts; 0: no message is ever lost
 
 
 Place = Callable[[Submit, int, int], tuple[Command, ...]]
@@ -61,11 +62,17 @@ class Recovery:
     waiting: list[tuple[int, int]] = field(init=False, factory=list)  # (when, request): attempts to come
     stranded: dict[int, int] = field(init=False, factory=dict)  # no machine is left for them -> since when
     gone: int = field(init=False, default=0)  # machines that are taken for dead
+    audited_ps: int = field(init=False, default=0)
+    _aged: dict[int, int] = field(init=False, factory=dict)  # request -> its attempt at the last audit
 
     @property
     def due_ps(self) -> int | None:
         """When `due` is to be called next."""
-        return self.waiting[0][0] if self.waiting else None
+        due_ps = self.waiting[0][0] if self.waiting else None
+        if not self.rules.audit_ps or not self.open:
+            return due_ps
+        audit_ps = self.audited_ps + self.rules.audit_ps
+        return audit_ps if due_ps is None else min(due_ps, audit_ps)
 
     def silent(self, event: Silent, now: int) -> tuple[Command, ...]:
         load = self.pools.loads[event.machine]
@@ -118,8 +125,10 @@ class Recovery:
         return ()
 
     def due(self, now: int) -> tuple[Command, ...]:
-        """Attempts whose time has come."""
+        """Attempts whose time has come, and audits."""
         commands: tuple[Command, ...] = ()
+        if self.rules.audit_ps and now >= self.audited_ps + self.rules.audit_ps:
+            commands = self._audit(now)
         while self.waiting and self.waiting[0][0] <= now:
             _, request_id = heapq.heappop(self.waiting)
             entry = self.open.get(request_id)
@@ -135,6 +144,24 @@ class Recovery:
             else:
                 heapq.heappush(self.waiting, (self.stranded[request_id] + self.rules.patience_ps, request_id))
         return commands
+
+    def _audit(self, now: int) -> tuple[Command, ...]:
+        """Ask about every attempt that was open at the last audit: by now its machines should have it."""
+        self.audited_ps = now
+        asked: dict[int, list[tuple[int, int]]] = {}
+        aged, self._aged = self._aged, {}
+        for request_id, entry in self.open.items():
+            if entry.prefill == NOWHERE:
+                continue
+            self._aged[request_id] = entry.attempt
+            if aged.get(request_id) == entry.attempt:
+                for machine in {entry.prefill: None, entry.decode: None}:
+                    asked.setdefault(machine, []).append((request_id, entry.attempt))
+        return tuple(
+            Send(machine, Audit(tuple(attempts), now))
+            for machine, attempts in sorted(asked.items())
+            if self.pools.loads[machine].epoch != GONE
+        )
 
     def strand(self, submit: Submit, now: int) -> bool:
         """Keep a new request for which there is no machine, if some are taken for dead and may come back."""

@@ -45,8 +45,7 @@ class _Life:
 
 
 class Lives:
-    """Laws: ends-once, silent-after-end, rejected-costs-nothing, one-phase, causality, old-attempts-mute and all-finish.
-    """
+    """Laws: ends-once, silent-after-end, rejected-costs-nothing, one-phase, causality, old-attempts-mute and all-finish."""
 
     def __init__(self, names: Names, machines: int, requests: int, layers: int) -> None:
         self._last_layer = layers - 1

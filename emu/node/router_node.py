@@ -49,7 +49,8 @@ class RouterNode:
                 for event in events:
                     for command in handle(event, now):
                         carry[type(command)](command)
-            if recovery.waiting:
+            due_ps = recovery.due_ps
+            if due_ps is not None and due_ps <= now:
                 for command in recovery.due(now):
                     carry[type(command)](command)
 

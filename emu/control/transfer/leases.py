@@ -33,8 +33,12 @@ class Leases:
         """Extend those of `keys` that are still out; a lease that has expired stays so."""
         for key in keys:
             deadline = self._deadlines.get(key)
-            if deadline is not None:
+            if deadline is not None and deadline > now:
                 self._deadlines[key] = max(deadline, now + self.duration_ps)
+
+    def holds(self, key: Key, now: int) -> bool:
+        """Whether this lease is out and has not run out."""
+        return self._deadlines.get(key, now) > now
 
     def end(self, key: Key) -> None:
         """No lease any more, expired or not."""

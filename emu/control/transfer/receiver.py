@@ -10,6 +10,7 @@ elsewhere.
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from attrs import define, field
 
@@ -26,6 +27,9 @@ class CommitMismatch(Exception):
     """A signal that does not name exactly what was promised. Nothing was changed."""
 
 
+REMEMBERED: Final = 1 << 14  # commits, for sources that have lost the acknowledgement
+
+
 @define(eq=False)
 class Incoming:
     """One transfer at its destination; `blocks` is what it asks for, or has."""
@@ -34,6 +38,7 @@ class Incoming:
     blocks: int
     state: Destination = Destination.QUEUED
     loan: Loan | None = None
+    unheard: int = 0  # heartbeats sent since the grant, or since the source last named it
 
     def move(self, event: DestinationEvent) -> None:
         self.state = next_destination(self.state, event)
@@ -54,6 +59,7 @@ class Receiver:
     granted_blocks: int = field(init=False, default=0)  # and not committed yet, nor fenced
     early: Leases = field(init=False)  # of abandonments that may have overtaken their reservations
     fenced: Leases = field(init=False)  # until when their blocks may still be written
+    committed: dict[Key, None] = field(init=False, factory=dict)  # the latest ones
 
     def __attrs_post_init__(self) -> None:
         self.early = Leases(self.leases.duration_ps)
@@ -104,6 +110,9 @@ class Receiver:
         del self.open[key]
         self.leases.end(key)
         self.granted_blocks -= incoming.blocks
+        self.committed[key] = None
+        if len(self.committed) > REMEMBERED:
+            del self.committed[next(iter(self.committed))]
         sequence = Sequence(request, signal.attempt, Phase.HANDING_OVER, self.here, loan, delivered=1)
         sequence.move(Move.COMMIT)
         below, holes = acknowledgement(signal.layers)
@@ -126,6 +135,18 @@ class Receiver:
         """Its source has been silent for as long as a lease."""
         self._fence(self.open[key], DestinationEvent.EXPIRE, now)
 
+    def heard(self, message: Heartbeat, now: int) -> tuple[Command, ...]:
+        """These are still on their way. One that was committed has lost its acknowledgement."""
+        self.leases.renew(message.transfers, now)
+        commands: tuple[Command, ...] = ()
+        for key in message.transfers:
+            incoming = self.open.get(key)
+            if incoming is not None:
+                incoming.unheard = 0
+            elif key in self.committed:
+                commands += (Send(message.machine, Acknowledge(*key, self.here, self.layers, (), now)),)
+        return commands
+
     def give_up(self, key: Key, now: int) -> tuple[Command, ...]:
         """The cache is not wanted any more, or will not come. What its source may still write is waited for."""
         incoming = self.open[key]
@@ -142,12 +163,25 @@ class Receiver:
         )
 
     def heartbeats(self, now: int) -> tuple[Command, ...]:
-        """One message to each source whose cache we want, whether it has our blocks yet or not."""
+        """One message to each source whose cache we want, whether it has our blocks yet or not.
+
+        A source that does not name a cache whose blocks it should have may have lost the grant: it has it again.
+        """
         wanted: dict[int, list[Key]] = {}
+        again: tuple[Command, ...] = ()
         for key, incoming in self.open.items():  # thousands, where reservations wait
-            if incoming.state is not Destination.FENCED:
-                wanted.setdefault(incoming.reserve.prefill_machine, []).append(key)
-        return tuple(Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
+            if incoming.state is Destination.FENCED:
+                continue
+            wanted.setdefault(incoming.reserve.prefill_machine, []).append(key)
+            if incoming.loan is not None:
+                incoming.unheard += 1
+                if incoming.unheard > 2:
+                    again += (Send(incoming.reserve.prefill_machine, self._grant(incoming, incoming.loan, now)),)
+        beats = (Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
+        return (*beats, *again)
+
+    def _grant(self, incoming: Incoming, loan: Loan, now: int) -> Grant:
+        return Grant(*_key(incoming.reserve), self.here, loan.number, tuple(loan.blocks[: incoming.blocks]), now)
 
     def _dequeue(self, incoming: Incoming, event: DestinationEvent, reason: str, sent_ps: int) -> Command:
         incoming.move(event)

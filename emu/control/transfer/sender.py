@@ -1,7 +1,8 @@
 """Sender: the source end of KV transfers on one machine.
 
 It holds a prompt's blocks under a lease from the start of the prefill until the destination has acknowledged them, and
-knows that a posted put cannot be recalled: blocks that one names are pinned until there is evidence that it ended.
+knows that a posted put cannot be recalled: blocks that one names are pinned until there is evidence that it ended. It
+posts only while the destination is sure to keep the blocks that it has granted, which is less than the lease there.
 When a prefill runs and who decodes is decided elsewhere.
 """
 
@@ -26,6 +27,7 @@ class Outgoing:
     state: Source = Source.OPEN
     grant: Grant | None = None
     follow: bool = False  # its prefill is under way, layer by layer
+    asked: int = 0  # heartbeats since the signal was posted, by which the destination still waits for it
 
     def move(self, event: SourceEvent) -> None:
         self.state = next_source(self.state, event)
@@ -47,6 +49,10 @@ class Sender:
     leases: Leases
     open: dict[Key, Outgoing] = field(init=False, factory=dict)
     early: dict[Key, Grant] = field(init=False, factory=dict)
+    rights: Leases = field(init=False)  # to post puts, each since the destination's last word
+
+    def __attrs_post_init__(self) -> None:
+        self.rights = Leases(self.leases.duration_ps - self.leases.duration_ps // 4)
 
     def begin(self, sequence: Sequence) -> None:
         """A sequence was assigned whose cache will leave."""
@@ -55,7 +61,7 @@ class Sender:
         grant = self.early.pop(key, None)
         if grant is not None:
             self.leases.end(key)
-            self.granted(grant, 0)
+            self.granted(grant, 0)  # its right to post is as old as its coming
 
     def granted(self, grant: Grant, now: int) -> tuple[Command, ...]:
         """The destination says where to put. What is computed goes at once, the rest by layer.
@@ -67,9 +73,12 @@ class Sender:
         if transfer is None:
             self.early[key] = grant
             self.leases.grant(key, now)
+            self.rights.grant(key, now)
             return ()
         if transfer.grant is not None:
             return ()  # the same grant again
+        if key not in self.rights:
+            self.rights.grant(key, now)
         transfer.grant = grant
         if transfer.state is Source.COMPUTED:
             transfer.move(SourceEvent.GRANT)
@@ -85,7 +94,7 @@ class Sender:
         transfer = self.open[key_of(sequence)]
         self.leases.grant(key_of(sequence), now)
         transfer.follow = layer_wise
-        if layer_wise and transfer.state is Source.GRANTED:
+        if layer_wise and transfer.state is Source.GRANTED and self.rights.holds(key_of(sequence), now):
             transfer.move(SourceEvent.STREAM)
             return (self._put(transfer),)
         return ()
@@ -101,11 +110,31 @@ class Sender:
             return ()
         return (self._signal(transfer),) if posted else (self._put(transfer), self._signal(transfer))
 
+    def may_put(self, sequence: Sequence, now: int) -> bool:
+        """Whether the cache that has just been computed may be posted, or was, or nobody has said where to."""
+        transfer = self.open[key_of(sequence)]
+        return transfer.state is not Source.GRANTED or self.rights.holds(key_of(sequence), now)
+
+    def heard(self, message: Heartbeat, now: int) -> tuple[Command, ...]:
+        """These are still wanted. One that was posted whole, and is still waited for, may have lost its signal."""
+        self.leases.renew(message.transfers, now)
+        self.rights.renew(message.transfers, now)
+        commands: tuple[Command, ...] = ()
+        for key in message.transfers:
+            transfer = self.open.get(key)
+            if transfer is not None and transfer.state is Source.FLUSHING:
+                transfer.asked += 1
+                if transfer.asked > 1:
+                    transfer.asked = 0
+                    commands += (self._signal(transfer),)
+        return commands
+
     def give_up(self, key: Key, reason: str, now: int) -> tuple[Command, ...]:
         """The cache is not wanted any more. Blocks that posted puts name stay pinned until those have completed."""
         transfer = self.open[key]
         transfer.move(SourceEvent.GIVE_UP)
         self.leases.end(key)
+        self.rights.end(key)
         if transfer.state is Source.DRAINING:
             return (WatchDrain(*key),)
         return self._abandon(transfer, reason, now)
@@ -128,6 +157,7 @@ class Sender:
             return ()
         transfer.move(SourceEvent.ACKNOWLEDGE)
         self.leases.end(key)
+        self.rights.end(key)
         del self.open[key]
         loan = transfer.loan
         self.pool.unpin(loan)
