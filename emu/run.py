@@ -18,6 +18,7 @@ from emu.control.messages import Message
 from emu.control.mixed import SchedulerRules
 from emu.control.placement import policy
 from emu.control.pools import Member, Pool
+from emu.control.recovery import RecoveryRules
 from emu.control.router import Router, RouterRules
 from emu.fake.client import FakeClient
 from emu.fake.clock import PS_PER_S, HeapClock
@@ -274,7 +275,7 @@ def build(
     site.node_of = node_of
     for index in range(len(cluster.machines)):
         site.nodes.append(node_of(index, 0, clock if strikes is None else strikes.places[index].process))
-    router = Router(members(cluster), router_rules(scenario, seated))
+    router = Router(members(cluster), router_rules(scenario, seated, faulty))
     site.routers.append(RouterNode(router, clock, wire.port("router"), client, log, reports))
     if strikes is not None:
         strikes.plan_all(scenario)
@@ -437,8 +438,14 @@ def machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: 
     )
 
 
-def router_rules(scenario: Scenario, seated: Seated) -> RouterRules:
+def router_rules(scenario: Scenario, seated: Seated, faulty: bool = False) -> RouterRules:
+    """Where nothing is ever lost nobody looks for it."""
     router = scenario.router
+    recovery = RecoveryRules(
+        max_attempts=router.max_attempts,
+        retry_backoff_ps=to_ps(router.retry_backoff_s),
+        audit_ps=to_ps(router.patrol_s) if faulty else 0,
+    )
     return RouterRules(
         policy=seated.routing() or policy(router.policy, router.prefill_queue_limit_tokens),
         queue_limit_requests=router.queue_limit_requests,
@@ -446,6 +453,7 @@ def router_rules(scenario: Scenario, seated: Seated) -> RouterRules:
         repurpose_after_ps=to_ps(router.repurpose_after_s),
         block_tokens=scenario.scheduler.block_tokens,
         reserve_max_tokens=scenario.scheduler.reserve == "max_tokens",
+        recovery=recovery,
     )
 
 

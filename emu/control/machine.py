@@ -205,9 +205,7 @@ class Machine:
             abandon = Abandon(request.request_id, assign.attempt, self.rules.index, "prompt_too_long", now)
             return *rejected, Send(assign.decode_machine, abandon)
         prefills = self.scheduler.prefills
-        self.look |= (
-            not prefills
-        )  # else it waits behind one that cannot start, and whatever lets that one start says so
+        self.look |= not prefills  # else it waits behind one that cannot start, and what lets that one start says so
         prefills.add(sequence)
         if assign.decode_machine == self.rules.index:
             self.staying += 1
@@ -274,9 +272,9 @@ class Machine:
         transfer = self.sender.open.get((drained.request_id, drained.attempt))
         if transfer is None:
             return ()  # the acknowledgement came first
-        sequence = transfer.sequence
-        commands = self.sender.drained(key_of(sequence), now)
-        if sequence.phase is Phase.HANDING_OVER:
+        sequence, key = transfer.sequence, key_of(transfer.sequence)
+        commands = self.sender.drained(key, now)
+        if sequence.phase is Phase.HANDING_OVER and key not in self.sender.open:
             commands = *self.attempts.unanswered(sequence, now), *commands
         return commands
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from emu.control.messages import Grant, Heartbeat, Message
+from emu.control.messages import Audit, Grant, Heartbeat, Message
 from emu.fake.clock import PS_PER_S, HeapClock
 from emu.fake.plan import ROUTER, SCALE, Counted, Strike
 from emu.fake.ways import Ways
@@ -51,7 +51,7 @@ class FaultyWire:
         factor = self.ways.factor(source, target)
         if not factor:
             return
-        vital = type(message) is not Heartbeat  # two ends that only remind each other get nowhere
+        vital = type(message) not in (Audit, Heartbeat)  # two ends that only remind each other get nowhere
 
         def hand() -> None:
             if target == ROUTER:

@@ -7,7 +7,7 @@ from functools import partial
 
 from attrs import define, field, frozen
 
-from emu.control.messages import Heartbeat, Message
+from emu.control.messages import Audit, Heartbeat, Message
 from emu.fake.clock import HeapClock
 
 
@@ -35,7 +35,7 @@ class WirePort:
     def send(self, machine: int, message: Message) -> None:
         wire = self.wire
         at_ps = wire.clock.now_ps + wire.latency_ps
-        vital = type(message) is not Heartbeat  # two ends that only remind each other get nowhere
+        vital = type(message) not in (Audit, Heartbeat)  # two ends that only remind each other get nowhere
         wire.clock.call_at(at_ps, self.salt, partial(wire.deliver, machine, message), vital=vital)
 
     def report(self, message: Message) -> None:

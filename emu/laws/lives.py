@@ -45,11 +45,16 @@ class _Life:
 
 
 class Lives:
-    """Laws: ends-once, silent-after-end, rejected-costs-nothing, one-phase, causality, old-attempts-mute and all-finish."""
+    """Laws: ends-once, silent-after-end, rejected-costs-nothing, one-phase, causality, all-finish.
+
+    An attempt that was given up may go on for a while where nobody can be told.
+    """
 
     def __init__(self, names: Names, machines: int, requests: int, layers: int) -> None:
         self._last_layer = layers - 1
-        self.ends_once = Law("ends-once", "Every request that arrives ends exactly once.")
+        self.ends_once = Law(
+            "ends-once", "Every request that arrives ends exactly once, and not by an attempt that was given up."
+        )
         self.silent = Law("silent-after-end", "Nothing happens to a request after its end.")
         self.rejected = Law("rejected-costs-nothing", "What the router rejects has no machine, token or block.")
         self.one_phase = Law(
@@ -61,9 +66,6 @@ class Lives:
             "Of an attempt: arrival <= queued <= prefill start <= transfer start, and prefill end <= first token <= "
             "commit <= second token, in ps; the last layer lands after it was computed, the signal before the commit.",
         )
-        self.mute = Law(
-            "old-attempts-mute", "A request ends by its latest attempt, which was not given up, or by the router."
-        )
         self.all_finish = Law("all-finish", "At the end of a run no request is unfinished.")
         self.laws = (
             self.ends_once,
@@ -71,7 +73,6 @@ class Lives:
             self.rejected,
             self.one_phase,
             self.causality,
-            self.mute,
             self.all_finish,
         )
         self._names = names
@@ -301,7 +302,9 @@ class Lives:
         if life.given_up >= 0:
             self._outlived[request] = life.given_up
         if machine >= 0 and (attempt != life.attempt or attempt <= life.given_up):
-            self.mute.broken(at_ps, f"request {request} was ended by attempt {attempt} after attempt {life.given_up}")
+            self.ends_once.broken(
+                at_ps, f"request {request} was ended by attempt {attempt} after attempt {life.given_up}"
+            )
         if status == _REJECTED and machine == -1:
             self._refused.add(request)
             if life.attempt >= 0 or tokens or loan or blocks:

@@ -124,7 +124,9 @@ class MachineNode:
             for message in self.inbox.drain():
                 self._feed(message)
                 if type(message) is Signal:
-                    del self._signalled_ps[message.request_id, message.attempt]
+                    self._signalled_ps.pop((message.request_id, message.attempt), None)  # the same one may come twice
+                else:
+                    self._look()
             plan = self.core.next_batch(clock.now())
             batch = plan.batch
             if batch is None or batch.changed:
@@ -198,7 +200,7 @@ class MachineNode:
         self._take(acknowledge)
 
     def _signalled(self, signal: Signal) -> None:
-        self._signalled_ps[signal.request_id, signal.attempt] = self._clock.now()
+        self._signalled_ps.setdefault((signal.request_id, signal.attempt), self._clock.now())
         self.inbox.post(signal)
 
     def _take(self, event: m.Event) -> None:
@@ -338,6 +340,8 @@ class MachineNode:
         self._record(e.Preempted(now, self._index, p.request_id, p.attempt, p.delivered, p.loan, p.blocks))
 
     def _attempt_over(self, over: c.AttemptOver) -> None:
+        if not self._running:
+            self._close_run()  # what it has delivered is told before
         now, reason = self._clock.now(), REASONS[over.reason]
         key = (over.request_id, over.attempt)
         self._record(e.AttemptEnded(now, self._index, *key, reason, over.delivered, over.loan, over.blocks))

@@ -43,7 +43,7 @@ class RouterNode:
         """The router's loop; ends only when cancelled."""
         handle, clock, carry, recovery = self.core.handle, self._clock, self._carry, self.core.recovery
         while True:
-            await self.inbox.signal.wait(recovery.due_ps)
+            await self.inbox.signal.wait(recovery.due_ps, periodic=not recovery.waiting)
             now = clock.now()
             for events in (self._reports.collect(), self.inbox.drain()):
                 for event in events:

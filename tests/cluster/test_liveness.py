@@ -9,7 +9,7 @@ from emu.fake.link import FakeLink
 from emu.fake.wire import WirePort
 from emu.laws.checker import Checker
 from emu.laws.verdicts import Broken
-from emu.record.entries import MachineClosed, Reason, RequestEnded, Status
+from emu.record.entries import AttemptLost, MachineClosed, Reason, RequestEnded, Status
 from emu.run import Cluster, build
 from emu.scenario.schema import Network, Router
 
@@ -38,20 +38,6 @@ def test_a_cluster_without_any_delay_ends() -> None:
     assert written(scenario, REQUESTS).run.open_requests == 0
 
 
-def test_an_assignment_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    send = WirePort.send
-
-    def lossy(self: WirePort, machine: int, message: Message) -> None:
-        if not (isinstance(message, Assign) and message.request.request_id == 1):
-            send(self, machine, message)
-
-    monkeypatch.setattr(WirePort, "send", lossy)
-    left, broken = judged()
-    assert left == 1
-    (verdict,) = broken["all-finish"]
-    assert "request 1 waits since 0.04" in verdict.what
-
-
 def test_a_signal_that_is_lost_ends_with_the_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ends keep a transfer alive that neither can finish: only heartbeats are left, and the run ends on that."""
     share = FakeLink._settle
@@ -70,12 +56,16 @@ def test_a_signal_that_is_lost_ends_with_the_leases(monkeypatch: pytest.MonkeyPa
     assert "machines-empty" in broken
 
 
-def test_a_grant_that_is_lost_costs_its_request_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody renews the lease on blocks that nobody knows of; it expires, then the cache's, and all blocks are back."""
+@pytest.mark.parametrize("kind", [Assign, Grant])
+def test_a_message_that_is_always_lost_costs_its_request_and_nothing_else(
+    kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody renews the lease on blocks that nobody knows of; each attempt expires, and all blocks are back."""
     send = WirePort.send
 
     def lossy(self: WirePort, machine: int, message: Message) -> None:
-        if not (isinstance(message, Grant) and message.request_id == 1):
+        named = message.request.request_id if isinstance(message, Assign) else getattr(message, "request_id", -1)
+        if not (isinstance(message, kind) and named == 1):
             send(self, machine, message)
 
     monkeypatch.setattr(WirePort, "send", lossy)
@@ -83,7 +73,8 @@ def test_a_grant_that_is_lost_costs_its_request_and_nothing_else(monkeypatch: py
     ends = {end.request: (end.status, end.reason) for end in run.of(RequestEnded)}
     assert ends == {
         0: (Status.COMPLETED, Reason.NONE),
-        1: (Status.FAILED, Reason.LEASE_EXPIRED),
+        1: (Status.FAILED, Reason.MAX_ATTEMPTS),
         2: (Status.COMPLETED, Reason.NONE),
     }
+    assert [lost.reason for lost in run.of(AttemptLost)] == [Reason.LEASE_EXPIRED] * 4
     assert all(closed.free_blocks == closed.kv_blocks for closed in run.of(MachineClosed))

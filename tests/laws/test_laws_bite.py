@@ -99,7 +99,7 @@ def _ends_at_commit(original: Any, node: Any, commit: c.Commit) -> None:
 def _reserves_for_rejected(original: Any, router: Router, submit: Any, now: int) -> Any:
     commands = original(router, submit, now)
     if isinstance(commands[0], c.Reject):
-        return *commands, c.Send(1, Reserve(submit.request, 0, router.pools.loads[1].assigned, 0, now))
+        return *commands, c.Send(1, Reserve(submit.request, 0, router.pools.loads[1].assigned + 1, 0, now))
     return commands
 
 

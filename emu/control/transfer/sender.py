@@ -8,6 +8,8 @@ When a prefill runs and who decodes is decided elsewhere.
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import define, field
 
 from emu.control.blocks import BlockPool, Loan
@@ -19,6 +21,9 @@ from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.states import Source, SourceEvent, next_source
 
 
+MOST_SIGNALS: Final = 4  # for one transfer, before it is given up
+
+
 @define(eq=False)
 class Outgoing:
     """One transfer at its source."""
@@ -28,6 +33,7 @@ class Outgoing:
     grant: Grant | None = None
     follow: bool = False  # its prefill is under way, layer by layer
     asked: int = 0  # heartbeats since the signal was posted, by which the destination still waits for it
+    signals: int = 1
 
     def move(self, event: SourceEvent) -> None:
         self.state = next_source(self.state, event)
@@ -116,7 +122,9 @@ class Sender:
         return transfer.state is not Source.GRANTED or self.rights.holds(key_of(sequence), now)
 
     def heard(self, message: Heartbeat, now: int) -> tuple[Command, ...]:
-        """These are still wanted. One that was posted whole, and is still waited for, may have lost its signal."""
+        """These are still wanted. One that was posted whole, and is still waited for, may have lost its signal, or is
+        slow: its completion tells.
+        """
         self.leases.renew(message.transfers, now)
         self.rights.renew(message.transfers, now)
         commands: tuple[Command, ...] = ()
@@ -124,9 +132,8 @@ class Sender:
             transfer = self.open.get(key)
             if transfer is not None and transfer.state is Source.FLUSHING:
                 transfer.asked += 1
-                if transfer.asked > 1:
-                    transfer.asked = 0
-                    commands += (self._signal(transfer),)
+                if transfer.asked == 2:
+                    commands += (WatchDrain(*key),)
         return commands
 
     def give_up(self, key: Key, reason: str, now: int) -> tuple[Command, ...]:
@@ -140,8 +147,11 @@ class Sender:
         return self._abandon(transfer, reason, now)
 
     def drained(self, key: Key, now: int) -> tuple[Command, ...]:
-        """The last put of a transfer that was given up has completed."""
+        """The last put has completed, of a transfer that was given up, or whose signal may be lost: it goes again."""
         transfer = self.open[key]
+        if transfer.state is Source.FLUSHING:
+            transfer.asked, transfer.signals = 0, transfer.signals + 1
+            return (self._signal(transfer),) if transfer.signals < MOST_SIGNALS else self.give_up(key, "unanswered", now)
         transfer.move(SourceEvent.DRAIN)
         self.pool.unpin(transfer.loan)
         return self._abandon(transfer, "given up", now)

@@ -1,0 +1,109 @@
+"""Machines die and messages are lost, and every request completes with the tokens that it would have had."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from attrs import frozen
+from small_clusters import Keep, Row, scenario_of, workload_of
+
+from emu.execute import law_rules
+from emu.laws.checker import Checker
+from emu.record import entries as e
+from emu.run import Cluster, build
+from emu.scenario.schema import Fault, Router
+
+LOAD: list[Row] = [(60 * i, 200 + 97 * (i % 13), 20 + 7 * (i % 11)) for i in range(30)]
+LAWS = {
+    *("ends-once", "silent-after-end", "one-phase", "causality", "all-finish"),
+    *("tokens-once", "batch-members", "context-sum", "loans-returned-once", "free-blocks", "machines-empty"),
+    *("commit-exact", "reservation-kept", "belief-true"),
+}
+
+
+@frozen
+class Found:
+    """What a run under faults came to."""
+
+    entries: tuple[e.Entry, ...]
+    broken: tuple[str, ...]
+
+    def of(self, kind: type) -> list[e.Entry]:
+        return [entry for entry in self.entries if type(entry) is kind]
+
+    @property
+    def answers(self) -> dict[int, int]:
+        """The digest of each completed request's tokens."""
+        return {
+            entry.request: entry.output_digest
+            for entry in self.entries
+            if type(entry) is e.RequestEnded and entry.status == e.Status.COMPLETED
+        }
+
+
+def struck(*faults: Fault, rows: Sequence[Row] = tuple(LOAD), prefill: int = 2, decode: int = 2, **keys: Any) -> Found:
+    keep, cluster = Keep(), Cluster.of(scenario_of(prefill, decode, faults=faults, **keys))
+    workload = workload_of(rows)
+    checker = Checker(cluster.started(workload), law_rules(cluster))
+    build(cluster, workload, (*checker.laws, keep)).go()
+    broken = (f"{verdict.law}: {verdict.what}" for verdict in checker.finish() if verdict.law in LAWS)
+    return Found(tuple(keep.entries), tuple(broken))
+
+
+@pytest.fixture(scope="module")
+def plain() -> dict[int, int]:
+    return struck().answers
+
+
+@pytest.mark.parametrize("at_s", [0.37, 0.7, 1.2])
+@pytest.mark.parametrize("machine", ["prefill-0", "decode-0"])
+@pytest.mark.parametrize("kind", ["crash", "restart"])
+def test_a_machine_dies_and_every_request_is_answered_as_if_it_had_not(
+    kind: str, machine: str, at_s: float, plain: dict[int, int]
+) -> None:
+    found = struck(Fault(kind=kind, machine=machine, at_s=at_s))  # type: ignore[arg-type]
+    assert found.of(e.AttemptLost), "it struck somebody"
+    assert found.answers == plain
+    assert found.broken == ()
+
+
+@pytest.mark.parametrize("message", ["Assign", "Reserve", "Grant", "Signal", "Acknowledge", "Ended"])
+@pytest.mark.parametrize("kind", ["lose", "duplicate", "reorder"])
+def test_no_message_is_needed_once_and_only_once(kind: str, message: str, plain: dict[int, int]) -> None:
+    found = struck(Fault(kind=kind, message=message, nth=4, by_s=None if kind == "lose" else 1.0))  # type: ignore[arg-type]
+    assert found.of(e.FaultStruck)
+    assert found.answers == plain
+    assert found.broken == ()
+
+
+def test_an_attempt_that_a_dead_prefill_machine_had_finished_goes_on() -> None:
+    """Only what had not reached its decode machine is computed again."""
+    found = struck(Fault(kind="crash", machine="prefill-0", at_s=1.2))
+    committed = {entry.request for entry in found.of(e.Committed) if entry.at_ps < 1.2e12}  # type: ignore[union-attr]
+    lost = {entry.request for entry in found.of(e.AttemptLost)}  # type: ignore[union-attr]
+    assert lost
+    assert not lost & committed
+
+
+def test_after_so_many_attempts_a_request_has_failed() -> None:
+    crashes = [Fault(kind="restart", machine="mixed-0", at_s=0.5 + 2 * n, startup_s=0.4) for n in range(3)]
+    found = struck(
+        *crashes,
+        rows=[(0, 300, 2000)],
+        prefill=0,
+        decode=0,
+        mixed=1,
+        router=Router(max_attempts=3, retry_backoff_s=0.01),
+    )
+    [end] = found.of(e.RequestEnded)
+    assert isinstance(end, e.RequestEnded)
+    assert (end.machine, end.status, end.reason) == (-1, e.Status.FAILED, e.Reason.MAX_ATTEMPTS)
+    assert len(found.of(e.Assigned)) == 3
+    assert found.broken == ()
+
+
+def test_requests_wait_for_a_machine_that_may_come_back() -> None:
+    restart = Fault(kind="restart", machine="mixed-0", at_s=0.3, startup_s=5.0)
+    found = struck(restart, rows=[(0, 300, 50), (2000, 300, 5)], prefill=0, decode=0, mixed=1)
+    assert len(found.answers) == 2
+    assert found.broken == ()
