@@ -182,6 +182,7 @@ class Run:
             raise ValueError(f"no fault can be injected at {at_ps} ps")
         names = {machine.name: index for index, machine in enumerate(self.cluster.machines)}
         self.strikes.plan(strike_of(fault, names)._replace(at_ps=at_ps))
+        self.router.core.recovery.audit_ps = to_ps(self.cluster.scenario.router.patrol_s)
 
     def go(self) -> None:
         """Run to the end of everything. Raises what a bug raises."""
@@ -275,7 +276,7 @@ def build(
     site.node_of = node_of
     for index in range(len(cluster.machines)):
         site.nodes.append(node_of(index, 0, clock if strikes is None else strikes.places[index].process))
-    router = Router(members(cluster), router_rules(scenario, seated, faulty))
+    router = Router(members(cluster), router_rules(scenario, seated))
     site.routers.append(RouterNode(router, clock, wire.port("router"), client, log, reports))
     if strikes is not None:
         strikes.plan_all(scenario)
@@ -438,13 +439,13 @@ def machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: 
     )
 
 
-def router_rules(scenario: Scenario, seated: Seated, faulty: bool = False) -> RouterRules:
+def router_rules(scenario: Scenario, seated: Seated) -> RouterRules:
     """Where nothing is ever lost nobody looks for it."""
     router = scenario.router
     recovery = RecoveryRules(
         max_attempts=router.max_attempts,
         retry_backoff_ps=to_ps(router.retry_backoff_s),
-        audit_ps=to_ps(router.patrol_s) if faulty else 0,
+        audit_ps=to_ps(router.patrol_s) if is_faulty(scenario) else 0,
     )
     return RouterRules(
         policy=seated.routing() or policy(router.policy, router.prefill_queue_limit_tokens),

@@ -62,17 +62,21 @@ class Recovery:
     waiting: list[tuple[int, int]] = field(init=False, factory=list)  # (when, request): attempts to come
     stranded: dict[int, int] = field(init=False, factory=dict)  # no machine is left for them -> since when
     gone: int = field(init=False, default=0)  # machines that are taken for dead
+    audit_ps: int = field(init=False)
     audited_ps: int = field(init=False, default=0)
     _aged: dict[int, int] = field(init=False, factory=dict)  # request -> its attempt at the last audit
+
+    def __attrs_post_init__(self) -> None:
+        self.audit_ps = self.rules.audit_ps
 
     @property
     def due_ps(self) -> int | None:
         """When `due` is to be called next."""
         due_ps = self.waiting[0][0] if self.waiting else None
-        if not self.rules.audit_ps or not self.open:
+        if not self.audit_ps or not self.open:
             return due_ps
-        audit_ps = self.audited_ps + self.rules.audit_ps
-        return audit_ps if due_ps is None else min(due_ps, audit_ps)
+        next_ps = self.audited_ps + self.audit_ps
+        return next_ps if due_ps is None else min(due_ps, next_ps)
 
     def silent(self, event: Silent, now: int) -> tuple[Command, ...]:
         load = self.pools.loads[event.machine]
@@ -127,7 +131,7 @@ class Recovery:
     def due(self, now: int) -> tuple[Command, ...]:
         """Attempts whose time has come, and audits."""
         commands: tuple[Command, ...] = ()
-        if self.rules.audit_ps and now >= self.audited_ps + self.rules.audit_ps:
+        if self.audit_ps and now >= self.audited_ps + self.audit_ps:
             commands = self._audit(now)
         while self.waiting and self.waiting[0][0] <= now:
             _, request_id = heapq.heappop(self.waiting)

@@ -45,7 +45,9 @@ class RouterNode:
         while True:
             await self.inbox.signal.wait(recovery.due_ps, periodic=not recovery.waiting)
             now = clock.now()
-            for events in (self._reports.collect(), self.inbox.drain()):
+            due_ps = recovery.due_ps
+            audit_only = due_ps is not None and due_ps <= now and not recovery.waiting and not len(self.inbox)
+            for events in () if audit_only else (self._reports.collect(), self.inbox.drain()):
                 for event in events:
                     for command in handle(event, now):
                         carry[type(command)](command)

@@ -38,22 +38,22 @@ def test_a_cluster_without_any_delay_ends() -> None:
     assert written(scenario, REQUESTS).run.open_requests == 0
 
 
-def test_a_signal_that_is_lost_ends_with_the_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ends keep a transfer alive that neither can finish: only heartbeats are left, and the run ends on that."""
-    share = FakeLink._settle
+def test_a_signal_that_is_always_lost_costs_its_request_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ends remind each other; the source says it again so often, and then each attempt is given up."""
+    settle = FakeLink._settle
 
     def deaf(self: FakeLink, source: int, key: tuple[int, int], connection: object) -> None:
         deliver = self.deliver
         self.deliver = lambda machine, message: (
             None if isinstance(message, Signal) and message.request_id == 1 else deliver(machine, message)
         )
-        share(self, source, key, connection)  # type: ignore[arg-type]
+        settle(self, source, key, connection)  # type: ignore[arg-type]
 
     monkeypatch.setattr(FakeLink, "_settle", deaf)
-    left, broken = judged()
-    assert left == 1
-    assert "request 1" in broken["all-finish"][0].what
-    assert "machines-empty" in broken
+    run = written(scenario_of(), REQUESTS)
+    ends = [(end.request, end.reason) for end in run.of(RequestEnded)]
+    assert ends == [(0, Reason.NONE), (2, Reason.NONE), (1, Reason.MAX_ATTEMPTS)]
+    assert all(closed.free_blocks == closed.kv_blocks for closed in run.of(MachineClosed))
 
 
 @pytest.mark.parametrize("kind", [Assign, Grant])

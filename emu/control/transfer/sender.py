@@ -20,7 +20,6 @@ from emu.control.transfer.chunks import whole
 from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.states import Source, SourceEvent, next_source
 
-
 MOST_SIGNALS: Final = 4  # for one transfer, before it is given up
 
 
@@ -151,7 +150,9 @@ class Sender:
         transfer = self.open[key]
         if transfer.state is Source.FLUSHING:
             transfer.asked, transfer.signals = 0, transfer.signals + 1
-            return (self._signal(transfer),) if transfer.signals < MOST_SIGNALS else self.give_up(key, "unanswered", now)
+            return (
+                (self._signal(transfer),) if transfer.signals < MOST_SIGNALS else self.give_up(key, "unanswered", now)
+            )
         transfer.move(SourceEvent.DRAIN)
         self.pool.unpin(transfer.loan)
         return self._abandon(transfer, "given up", now)
