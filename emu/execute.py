@@ -22,6 +22,7 @@ from emu.output import Folder
 from emu.record.lives import Lives
 from emu.record.log import Fold
 from emu.record.power import Power
+from emu.record.recovery import Recovery
 from emu.record.slo import Slo
 from emu.record.start import RunStarted
 from emu.record.summary import summary
@@ -98,7 +99,8 @@ def execute(
         lives = Lives(started, requests, None if scenario.slo.preset else scenario.slo.limits())
         if judge is not None:
             lives.slo = judge(lives.slo, len(workload))
-        folds: list[Fold] = [lives, usage, power, *checker.laws]
+        recovery = Recovery() if steer is not None or is_faulty(scenario) else None
+        folds: list[Fold] = [lives, usage, power, *checker.laws, *(() if recovery is None else (recovery,))]
         if watch is not None:
             folds.append(watch(started))
         if steer is None:
@@ -126,6 +128,7 @@ def execute(
             cpu_s=time.process_time() - began_cpu_s,
         )
         found["scenario"] |= _choices(scenario)
+        found["faults"] = None if recovery is None else recovery.summary()
         found["laws"]["violations"] = [
             {"law": kept.law, "at_s": kept.at_ps / PS_PER_S, "what": kept.what} for law in broken for kept in law.kept
         ]

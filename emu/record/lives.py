@@ -39,6 +39,10 @@ class Lives:
             e.Assigned: self._assigned,
             e.StepStarted: self._step_started,
             e.StepFinished: self._step_finished,
+            e.StepsCut: self._steps_cut,
+            e.MachineCrashed: self._machine_gone,
+            e.MachineLeft: self._machine_gone,
+            e.AttemptLost: self._attempt_lost,
             e.TransferStarted: self._transfer_started,
             e.Committed: self._committed,
             e.RequestEnded: self._ended,
@@ -122,6 +126,25 @@ class Lives:
                 self._prefilled(piece, at_ps)
             runs.prefills = ()
         runs.joined = ()
+
+    def _steps_cut(self, entry: e.StepsCut) -> None:
+        """The steps that had ended; a crash took the rest."""
+        if entry.steps:
+            ended_ps = entry.growth_ps * (entry.steps * (entry.steps - 1) // 2) + entry.steps * entry.first_step_ps
+            self._step_finished(e.StepFinished(entry.started_ps + ended_ps, *entry[1:]))
+
+    def _machine_gone(self, entry: e.MachineCrashed | e.MachineLeft) -> None:
+        for life in self._open.values():
+            if life.decodes_on == entry.machine:
+                self._leave(life)
+        runs = self._runs[entry.machine]
+        runs.joined, runs.prefills = (), ()
+
+    def _attempt_lost(self, entry: e.AttemptLost) -> None:
+        """What its next attempt makes again counts as if it were new; what came before stays."""
+        life = self._open.get(entry.request)
+        if life is not None and life.decodes_on != NEVER:
+            self._leave(life)
 
     def _end_changed(self, entry: e.StepFinished, runs: Runs, longest_ps: int) -> None:
         """A run in whose first step some sequences waited longer than it lasted."""

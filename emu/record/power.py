@@ -2,7 +2,7 @@
 
 A machine draws as its profile says: idle, in a decode step, in a prefill step by the tokens in its batch, and in a
 mixed step the larger of the two. Integers throughout (milliwatts x picoseconds), so that leaping and stepping add up to
-the same. A step that never finished counts as idle. Watts come with RunStarted; none are known here.
+the same. A step that a crash cut short drew what it draws until then. Watts come with RunStarted; none are known here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from emu.record.entries import StepFinished
+from emu.record.entries import StepFinished, StepsCut
 from emu.record.start import MachineDraw, RunStarted
 
 PEAK_OVER_PS: Final = 10**12
@@ -92,9 +92,9 @@ class Power:
             meters.append(MachineMeter.of(pool, machine.draw))
             pool.idle_mw += meters[-1].idle_mw
         self.pools, self._meters = pools, tuple(meters)
-        self.handlers = {StepFinished: self._step_finished}
+        self.handlers = {StepFinished: self._step_finished, StepsCut: self._step_finished}
 
-    def _step_finished(self, entry: StepFinished) -> None:
+    def _step_finished(self, entry: StepFinished | StepsCut) -> None:
         at_ps, machine, started_ps, _, sequences, prompt_tokens, _, _, _, _, _ = entry
         duration_ps = at_ps - started_ps
         meter = self._meters[machine]

@@ -88,6 +88,10 @@ class Usage:
             e.Reserved: self._reserved,
             e.StepStarted: self._step_started,
             e.StepFinished: self._step_finished,
+            e.StepsCut: self._step_finished,
+            e.MachineCrashed: self._gone,
+            e.MachineLeft: self._gone,
+            e.AttemptEnded: self._gave_back_after_all,
             e.Released: self._gave_back,
             e.Preempted: self._preempted,
             e.RequestEnded: self._ended,
@@ -155,7 +159,7 @@ class Usage:
         for piece in prefills:
             self._unstarted.discard(piece[0])
 
-    def _step_finished(self, entry: e.StepFinished) -> None:
+    def _step_finished(self, entry: e.StepFinished | e.StepsCut) -> None:
         at_ps, machine, started_ps, steps, sequences, prompt_tokens, _, _, context_ps, unmeasured, grown = entry
         self.last_ps = at_ps
         duration_ps = at_ps - started_ps
@@ -173,6 +177,16 @@ class Usage:
         self._hold(machine, -blocks, 2 * at_ps)
         if self._reserving:
             self._reserving.discard(request)
+
+    def _gave_back_after_all(self, entry: e.AttemptEnded) -> None:
+        self.last_ps = entry.at_ps
+        if entry.blocks:
+            self._hold(entry.machine, -entry.blocks, 2 * entry.at_ps)
+
+    def _gone(self, entry: e.MachineCrashed | e.MachineLeft) -> None:
+        """What it held is nobody's."""
+        self.last_ps = entry.at_ps
+        self._hold(entry.machine, -self._held[entry.machine], 2 * entry.at_ps)
 
     def _preempted(self, entry: e.Preempted) -> None:
         self.last_ps = entry.at_ps
