@@ -90,8 +90,10 @@ class FakeClient:
         """Take nothing more of this attempt or an earlier one. The tokens that the client has; -1 if all is over."""
         if self._over[request_id]:
             return -1
+        tokens = self.tokens_so_far(request_id)
         self._fenced[request_id] = attempt
-        return self.tokens_so_far(request_id)
+        self.model.fence(request_id, attempt)
+        return tokens
 
     def _refused(self, request: int, attempt: int, status: str, reason: str, tokens: int) -> None:
         """The router ends a request, on no machine."""

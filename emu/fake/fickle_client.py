@@ -41,8 +41,9 @@ class FickleClient(FakeClient):
         if self._over[request]:
             return
         attempt = self.latest_attempt(request)
-        self._fenced[request] = _ALL_ATTEMPTS
         self._refused(request, attempt, "cancelled", "cancelled", self.tokens_so_far(request))
+        self._fenced[request] = _ALL_ATTEMPTS
+        self.model.fence(request, _ALL_ATTEMPTS)
         self._send(Withdraw(request))
 
     def rejected(self, reject: Reject) -> None:

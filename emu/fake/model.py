@@ -117,16 +117,26 @@ class FakeModel:
         self.prompt_tokens = prompt_tokens
         self.output_tokens = output_tokens
         self._runs: dict[int, list[tuple[int, int, int]]] = {}
+        self._fenced: dict[int, int] = {}  # request -> the latest attempt whose tokens nobody takes
 
     def content(self, request_id: int) -> int:
         """The fingerprint of a request's first block; that of its block j is j more."""
         return (request_id + 1) << 32
 
-    def say(self, request_id: int, fingerprint: int, first: int, last: int) -> None:
+    def fence(self, request_id: int, attempt: int) -> None:
+        """What this attempt or an earlier one says from now on, nobody hears."""
+        self._fenced[request_id] = attempt
+
+    def is_fenced(self, request_id: int, attempt: int) -> bool:
+        return bool(self._fenced) and attempt <= self._fenced.get(request_id, -1)
+
+    def say(self, request_id: int, fingerprint: int, first: int, last: int, attempt: int = 0) -> None:
         """Tokens `first` to `last` of a request came out of KV with this fingerprint.
 
         A later attempt may say tokens again: the same ones change nothing, any other ones change the digest.
         """
+        if self.is_fenced(request_id, attempt):
+            return
         runs = self._runs.setdefault(request_id, [])
         if runs and runs[-1][2] >= first:
             first = self._again(runs, fingerprint, first, last)

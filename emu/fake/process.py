@@ -60,6 +60,8 @@ class GatedSignal(HeapSignal):
     async def wait(
         self, until_ps: int | None = None, *, periodic: bool = False, defer: Callable[[int], int] | None = None
     ) -> None:
+        if until_ps is not None:
+            until_ps = max(until_ps, self._clock.now_ps)  # it may have passed while the process was stopped
         await super().wait(until_ps, periodic=periodic, defer=defer)
         if self._gate.shut:
             await self._gate.passed()

@@ -43,6 +43,7 @@ class _Sequence:
     delivered: int
     fingerprint: int
     last_step: int
+    attempt: int
     growth: Extent | None = None  # the blocks that it has had since it joined
 
 
@@ -167,6 +168,10 @@ class FakeWorker:
             closes,
         )
 
+    def _write_prefilled(self, piece: Slice) -> None:
+        content = self._model.content(piece.request_id)
+        self.memory.write(piece.blocks[: -(-piece.count // self._block_tokens)], content)
+
     def curb(self) -> bool:
         """Let no step begin after the one under way; whether one is. Whoever waits for it must be woken."""
         leap = self._leap
@@ -174,17 +179,21 @@ class FakeWorker:
             return False
         leap.limit = min(leap.limit, max(1, leap.steps_until(self._clock.now_ps)))
         self._curbed = True
+        if self._batch is not None:
+            for piece in self._batch.prefills:  # puts that follow land whenever the process goes on
+                self._write_prefilled(piece)
         return True
 
-    def delivered(self, request_id: int) -> int:
-        """The tokens of a request that decodes here, with those of steps that have ended by now; 0 of any other."""
+    def flush(self, request_id: int) -> None:
+        """Say the tokens of a request that decodes here, with those of steps that have ended by now."""
         sequence = self._sequences.get(request_id)
-        if sequence is None:
-            return 0
-        steps = self._steps - sequence.base_step
-        if self._running and self._batch is not None and self._batch.sequences:
-            steps += self.steps_done(self._clock.now_ps)
-        return sequence.delivered + steps
+        if sequence is not None:
+            steps = self._steps
+            if self._running and self._batch is not None and self._batch.sequences:
+                steps += self.steps_done(self._clock.now_ps)
+            self._say(request_id, sequence, steps)
+            sequence.delivered += steps - sequence.base_step
+            sequence.base_step = steps
 
     def cut(self) -> Ran:
         """The worker is gone: what it had done of the batch under way. The step under way is lost."""
@@ -195,7 +204,7 @@ class FakeWorker:
         steps = self.steps_done(self._clock.now_ps)
         self._steps += steps
         for request_id, sequence in self._sequences.items():
-            self._say(request_id, sequence)
+            self._say(request_id, sequence, self._steps)
         context_ps = steps * self._context_ps + leap.growth_ps * (steps * (steps - 1) // 2)
         unmeasured = self._unmeasured(batch, steps) if steps else 0
         return Ran(steps, (), leap.first_ps, leap.growth_ps, context_ps, unmeasured, True)
@@ -203,7 +212,12 @@ class FakeWorker:
     def _change(self, batch: Batch) -> None:
         grown = batch.grown
         if batch.left:
-            # what leaves has decoded with its own blocks, which may be another's from this batch on
+            # what leaves has decoded with its own blocks, which may be another's from this batch on; of an attempt that
+            # was given up they may be another's by now
+            for request_id in batch.left:
+                gone = self._sequences.get(request_id)
+                if gone is not None and self._model.is_fenced(request_id, gone.attempt):
+                    del self._sequences[request_id]
             self._grow([lent for lent in grown if lent[0] in batch.left])
             for request_id in batch.left:
                 self._leave(request_id)
@@ -231,7 +245,7 @@ class FakeWorker:
         if len(piece.blocks) > cached and not self.memory.holds(piece.blocks[-1], content, len(piece.blocks) - 1):
             self.memory.write(piece.blocks[cached:], content, cached)  # it did not only sit out: these are new
         self._sequences[piece.request_id] = _Sequence(
-            list(piece.blocks), self._steps, delivered, fingerprint, last_step
+            list(piece.blocks), self._steps, delivered, fingerprint, last_step, piece.attempt
         )
         heapq.heappush(self._lasts, (last_step, piece.request_id))
 
@@ -239,16 +253,18 @@ class FakeWorker:
         """The tokens that a sequence has had since it joined, if `_stopped` has not said them already."""
         sequence = self._sequences.pop(request_id, None)
         if sequence is not None:
-            self._say(request_id, sequence)
+            self._say(request_id, sequence, self._steps)
 
-    def _say(self, request_id: int, sequence: _Sequence) -> None:
-        made = self._steps - sequence.base_step
+    def _say(self, request_id: int, sequence: _Sequence, steps: int) -> None:
+        """Those of the steps from its first one here to number `steps`."""
+        made = steps - sequence.base_step
         if made:
             fingerprint = sequence.fingerprint
             content = self._model.content(request_id)
             if fingerprint == content:  # still what it was when it joined?
                 fingerprint = self.memory.read(sequence.blocks, content)
-            self._model.say(request_id, fingerprint, sequence.delivered + 1, sequence.delivered + made)
+            first, last = sequence.delivered + 1, sequence.delivered + made
+            self._model.say(request_id, fingerprint, first, last, sequence.attempt)
 
     def _steps_to_last(self) -> int:
         lasts = self._lasts
@@ -271,9 +287,9 @@ class FakeWorker:
                 stopped.append(request_id)
         for piece in batch.prefills:
             content, request_id = self._model.content(piece.request_id), piece.request_id
-            self.memory.write(piece.blocks[: -(-piece.count // self._block_tokens)], content)
+            self._write_prefilled(piece)
             before = 0 if piece.kind is Kind.PREFILL else piece.count - self._model.prompt_tokens[request_id]
-            self._model.say(request_id, content, before + 1, before + 1)
+            self._model.say(request_id, content, before + 1, before + 1, piece.attempt)
             if before + 1 >= self._model.output_tokens[request_id]:
                 stopped.append(request_id)
         return tuple(stopped)
