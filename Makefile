@@ -9,7 +9,7 @@ BIN := .venv/bin
 # changed whenever what must be installed may have
 READY := .venv/.ready
 
-.PHONY: run test test-torch lint check clean
+.PHONY: run test test-torch lint check clean bench
 
 run: $(READY)  ## the main job: a whole Splitwise cluster over two minutes of conversations
 	$(BIN)/emu run $(SCENARIO)
@@ -26,6 +26,9 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(READY)  ## what things cost, measured: docs/performance.md and docs/scaling.md (minutes of CPU)
+	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
 check: lint test  ## the whole loop before a commit
 

@@ -81,6 +81,7 @@ def summary(
         "virtual_s": virtual_s,
         "wall_s": wall_s,
         "cpu_s": cpu_s,
+        "steps": usage.steps,
         "wakeups": wakeups,
         "entries": entries,
         "wakeups_per_request": _rate(wakeups, arrived),
