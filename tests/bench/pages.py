@@ -214,7 +214,7 @@ def _routing(found: Figures | None) -> str:
     head = ("machines", "us an assignment", "us a load report", "machines that fill one core")
     return (
         f"## The router alone ({found['measured']})\n\nTime in `Router.handle`, policy splitwise. Machines are ranked "
-        "in heaps, so a decision costs O(log n). The last column is where one core in this Python is full, at the paper's "
-        "1.75 requests a second and machine and ten load reports a second from each: reports, not requests, are what "
-        "saturates the paper's cluster-level scheduler.\n\n" + table(head, rows)
+        "in heaps, so a decision costs O(log n). The last column is where one core in this Python is full, at the "
+        "paper's 1.75 requests a second and machine and ten load reports a second from each: reports, not requests, "
+        "are what saturates the paper's cluster-level scheduler.\n\n" + table(head, rows)
     )
