@@ -58,6 +58,7 @@ class Load:
     epoch: int = 0  # under which it was admitted; GONE while it is taken for dead
     next_epoch: int = 0  # under which it will be, while it is
     _unreported: deque[tuple[int, int, int, int]] = field(factory=deque)  # number, tokens, sequences, blocks
+    _expected: int = 0  # up to this number, assignments should have been counted by the next look
 
     def assign(self, prompt_tokens: int, sequences: int, blocks: int) -> int:
         """Count an assignment that no report has counted; the number that the message must carry.
@@ -77,6 +78,24 @@ class Load:
         self._unreported.clear()
         self.pending_tokens = self.outgoing = self.sequences = 0
         self.free_blocks = self.kv_blocks
+
+    @property
+    def unsure(self) -> bool:
+        """Whether there are assignments that no report has counted."""
+        return bool(self._unreported)
+
+    def expire(self) -> bool:
+        """Assignments that no report has counted since the last call are lost; whether there were any."""
+        expired = False
+        while self._unreported and self._unreported[0][0] <= self._expected:
+            _, prompt_tokens, sequences, blocks = self._unreported.popleft()
+            self.pending_tokens -= prompt_tokens
+            self.outgoing -= not sequences
+            self.sequences -= sequences
+            self.free_blocks += blocks
+            expired = True
+        self._expected = self.assigned
+        return expired
 
     def report(self, report: LoadReport) -> None:
         """Believe the report, and the assignments that it has not counted."""

@@ -73,7 +73,7 @@ class Recovery:
     def due_ps(self) -> int | None:
         """When `due` is to be called next."""
         due_ps = self.waiting[0][0] if self.waiting else None
-        if not self.audit_ps or not self.open:
+        if not self.audit_ps or not (self.open or any(load.unsure for load in self.pools.loads)):
             return due_ps
         next_ps = self.audited_ps + self.audit_ps
         return next_ps if due_ps is None else min(due_ps, next_ps)
@@ -152,6 +152,9 @@ class Recovery:
     def _audit(self, now: int) -> tuple[Command, ...]:
         """Ask about every attempt that was open at the last audit: by now its machines should have it."""
         self.audited_ps = now
+        for load in self.pools.loads:
+            if load.expire():
+                self.pools.changed(load)
         asked: dict[int, list[tuple[int, int]]] = {}
         aged, self._aged = self._aged, {}
         for request_id, entry in self.open.items():

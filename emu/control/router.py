@@ -17,7 +17,7 @@ from emu.control.commands import Command, MoveMachine, Place, Reject, Send
 from emu.control.messages import Assign, Doubt, Ended, LoadReport, Lost, Reserve, Silent, Submit
 from emu.control.placement import Demand, Policy, Splitwise
 from emu.control.pools import Load, Member, Pool, Pools
-from emu.control.recovery import Fenced, Open, Recovery, RecoveryRules
+from emu.control.recovery import NOWHERE, Fenced, Open, Recovery, RecoveryRules
 
 
 @frozen
@@ -156,6 +156,6 @@ class Router:
     def _ended(self, ended: Ended, now: int) -> tuple[Command, ...]:
         del now
         entry = self.open.get(ended.request_id)
-        if entry is not None and entry.attempt == ended.attempt:
+        if entry is not None and entry.attempt == ended.attempt and entry.prefill != NOWHERE:
             del self.open[ended.request_id]
         return ()

@@ -23,6 +23,7 @@ _IN_WORDS: Final = (
     "for a decode batch",
     "for its next tokens",
 )
+_STOPS: Final = (int(e.FaultCode.PAUSE), int(e.FaultCode.HANG))
 _REJECTED: Final = int(e.Status.REJECTED)
 _COMPLETED: Final = int(e.Status.COMPLETED)
 
@@ -85,6 +86,7 @@ class Lives:
         ] = {}  # requests that have ended after attempts were given up -> the last of these
         self._prefilling: list[list[int]] = [[] for _ in range(machines)]
         self._decoding: list[set[int]] = [set() for _ in range(machines)]
+        self._stopped: list[int] = []  # machines whose process faults have stopped
         self.handlers: Handlers = {
             e.Arrived: self._arrive,
             e.Assigned: self._assign,
@@ -95,6 +97,8 @@ class Lives:
             e.StepFinished: self._finished,
             e.TransferStarted: self._transfer,
             e.Landed: self._land,
+            e.FaultStruck: self._strike,
+            e.FaultHealed: self._heal,
             e.Committed: self._commit,
             e.Preempted: self._preempt,
             e.RequestEnded: self._end,
@@ -260,9 +264,19 @@ class Lives:
         what = f"had its KV cache put from {self._names[source]} to {self._names[target]}"
         self._misplaced(at_ps, request, life, what)
 
+    def _strike(self, entry: e.FaultStruck) -> None:
+        if entry.kind in _STOPS:
+            self._stopped.append(entry.machine)
+
+    def _heal(self, entry: e.FaultHealed) -> None:
+        if entry.kind in _STOPS:
+            self._stopped.remove(entry.machine)
+
     def _land(self, entry: e.Landed) -> None:
         life = self._lives.get(entry.request)
-        if life is not None and life.phase == _PREFILLING and entry.last_layer == self._last_layer:
+        if life is None or life.machine in self._stopped:
+            return  # that its prefill ended is not noticed there
+        if life.phase == _PREFILLING and entry.last_layer == self._last_layer:
             where = self._names[entry.target]
             what = f"the last layer of request {entry.request} landed on {where} before it was computed"
             self.causality.broken(entry.at_ps, what)

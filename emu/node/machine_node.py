@@ -275,6 +275,8 @@ class MachineNode:
         request = reserve.request
         if any(type(command) is c.Lend and command.message.request_id == request.request_id for command in commands):
             return
+        if (request.request_id, reserve.attempt) not in self.core.receiver.open:
+            return  # its source's last word came before it, or it is from another time
         blocks = self.core.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens)
         self._record(e.ReserveQueued(now, self._index, request.request_id, reserve.attempt, blocks, reserve.sent_ps))
 
