@@ -285,7 +285,7 @@ class Strikes:
         self._struck(strike)
         if not place.up:
             return
-        incarnation = place.incarnation
+        incarnation, paused_ps = place.incarnation, self.clock.now_ps
         place.pauses += 1
         self._stop(machine, place.process.engine.close, place.process.transfers.close)
         self._hear(machine)
@@ -297,8 +297,10 @@ class Strikes:
                 place.process.transfers.open()
                 if not place.pauses:
                     held, place.held = place.held, []
+                    self.nodes[machine].stalled(self.clock.now_ps - paused_ps)
                     for hand in held:
                         hand()
+                    self.nodes[machine].caught_up()
                 self._hear(machine)
 
         self._heal(strike, go_on)

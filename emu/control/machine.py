@@ -133,7 +133,7 @@ class Machine:
             Tick: self._ticked,
             Cancel: self._cancelled,
             SourceGone: lambda message, now: self.attempts.source_gone(message, now),
-            Audit: lambda message, now: self.attempts.audited(message, now),
+            Audit: self._audited,
             Welcome: self._welcomed,
         }
 
@@ -283,6 +283,12 @@ class Machine:
         self._count_staying()
         return commands
 
+    def _audited(self, message: Audit, now: int) -> tuple[Command, ...]:
+        if message.number > self.counted:
+            self._count(message.number)
+            self.skipped.add(message.number)
+        return self.attempts.audited(message, now)
+
     def _welcomed(self, welcome: Welcome, now: int) -> tuple[Command, ...]:
         """Declared dead, and back: what is here is others' work by now."""
         if welcome.epoch <= self.epoch:
@@ -301,7 +307,7 @@ class Machine:
         return self.sender.heard(heartbeat, now) + self.receiver.heard(heartbeat, now)
 
     def _ticked(self, _: Tick, now: int) -> tuple[Command, ...]:
-        commands = self.sender.heartbeats(now) + self.receiver.heartbeats(now)
+        commands = self.sender.heartbeats(now) + self.receiver.heartbeats(now) + self.sender.watches()
         for key in self.sender.leases.sweep(now):
             if self.sender.early.pop(key, None) is not None:
                 continue  # the grant of a transfer that was given up, or never assigned

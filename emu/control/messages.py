@@ -155,9 +155,10 @@ class SourceGone(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """Router to machine: say which of these attempts you know nothing of."""
+    """Router to machine: say which of these attempts you know nothing of. Its messages to you so far are `number`."""
 
     attempts: tuple[tuple[int, int], ...]  # (request, attempt)
+    number: int
     sent_ps: int
 
 

@@ -54,6 +54,7 @@ class Load:
     assigned: int = 0  # messages that the router has numbered for it
     reported_ps: int = 0
     crossed_ps: int = 0  # since when it is away from its home pool
+    leaving: bool = False  # it serves no pool, and gets nothing new
     incarnation: int = 0  # of its process, by its latest report
     epoch: int = 0  # under which it was admitted; GONE while it is taken for dead
     next_epoch: int = 0  # under which it will be, while it is
@@ -198,6 +199,8 @@ class Pools:
 
     def changed(self, load: Load) -> None:
         """To be called after every change of a load."""
+        if load.leaving:
+            return
         for ranking in self._rankings[load.pool].values():
             ranking.update(load)
 
@@ -211,7 +214,8 @@ class Pools:
         self.changed(load)
 
     def leave(self, load: Load) -> None:
-        """`load`'s machine serves no pool until `changed` is called for it again."""
+        """`load`'s machine serves no pool, until it is no longer `leaving` and `changed` is called for it."""
+        load.leaving = True
         for ranking in self._rankings[load.pool].values():
             ranking.remove(load)
 

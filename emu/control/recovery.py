@@ -15,7 +15,20 @@ from typing import NamedTuple
 from attrs import define, field, frozen
 
 from emu.control.commands import Admit, Command, DeclareDead, Fail, Fence, MoveMachine, Send
-from emu.control.messages import Audit, Cancel, Doubt, LoadReport, Lost, Silent, SourceGone, Submit, Welcome
+from emu.control.messages import (
+    Audit,
+    Cancel,
+    Doubt,
+    Drain,
+    Ended,
+    LoadReport,
+    Lost,
+    Silent,
+    SourceGone,
+    Submit,
+    Welcome,
+    Withdraw,
+)
 from emu.control.pools import GONE, Load, Pools
 
 NOWHERE = -1
@@ -94,18 +107,45 @@ class Recovery:
             return *commands, Send(load.machine, Welcome(load.next_epoch, load.assigned, now))
         load.epoch = report.epoch
         load.report(report)
+        load.leaving = False
         self.pools.changed(load)
         self.gone -= 1
         for request_id in self.stranded:
             heapq.heappush(self.waiting, (now, request_id))
         return (Admit(load.machine, load.incarnation),)
 
+    def drain(self, event: Drain, now: int) -> tuple[Command, ...]:
+        """A machine is to leave: it gets nothing new, and goes on with what it has."""
+        load = self.pools.loads[event.machine]
+        commands: tuple[Command, ...] = ()
+        if load.epoch != GONE and not load.leaving:
+            commands = self._home(load, now)
+            self.pools.leave(load)
+        return commands
+
+    def ended(self, message: Ended, now: int) -> tuple[Command, ...]:
+        """A request is over, unless it was an attempt that had been given up that ended."""
+        del now
+        entry = self.open.get(message.request_id)
+        if entry is not None and entry.attempt == message.attempt and entry.prefill != NOWHERE:
+            del self.open[message.request_id]
+        return ()
+
+    def withdrawn(self, event: Withdraw, now: int) -> tuple[Command, ...]:
+        """Its client wants a request no more: give back all that its attempt holds, wherever."""
+        entry = self.open.pop(event.request_id, None)
+        self.stranded.pop(event.request_id, None)
+        if entry is None or entry.prefill == NOWHERE:
+            return ()
+        return self._cancel({event.request_id: entry}, now, besides=NOWHERE)
+
     def lost(self, message: Lost, now: int) -> tuple[Command, ...]:
         """A machine says that an attempt cannot go on there."""
         entry = self._current(message.request_id, message.attempt)
         if entry is None:
             return ()
-        return self._give_up({message.request_id: entry}, message.reason, now, besides=message.machine)
+        # also where it is not known, since its assignment may still come
+        return self._give_up({message.request_id: entry}, message.reason, now, besides=NOWHERE)
 
     def doubted(self, message: Doubt, now: int) -> tuple[Command, ...]:
         """The decode machine knows whether it has that cache; a dead one's attempts were given up with it."""
@@ -165,7 +205,7 @@ class Recovery:
                 for machine in {entry.prefill: None, entry.decode: None}:
                     asked.setdefault(machine, []).append((request_id, entry.attempt))
         return tuple(
-            Send(machine, Audit(tuple(attempts), now))
+            Send(machine, Audit(tuple(attempts), self.pools.loads[machine].assigned, now))
             for machine, attempts in sorted(asked.items())
             if self.pools.loads[machine].epoch != GONE
         )
@@ -187,9 +227,7 @@ class Recovery:
         """Take a machine out of its pool, and deal with every request that it has a part in."""
         machine = load.machine
         commands: tuple[Command, ...] = (DeclareDead(machine, load.incarnation, reason),)
-        if load.pool is not load.home:
-            self.pools.move(load, load.home, now)
-            commands += (MoveMachine(machine, load.pool.value, load.home.value),)
+        commands += self._home(load, now)
         self.pools.leave(load)
         load.forget()
         self.gone += 1
@@ -206,15 +244,23 @@ class Recovery:
             Send(decode, SourceGone(tuple(attempts), now)) for decode, attempts in sorted(orphans.items())
         )
 
+    def _home(self, load: Load, now: int) -> tuple[Command, ...]:
+        if load.pool is load.home:
+            return ()
+        self.pools.move(load, load.home, now)
+        return (MoveMachine(load.machine, load.pool.value, load.home.value),)
+
     def _give_up(self, struck: dict[int, Open], reason: str, now: int, besides: int) -> tuple[Command, ...]:
         """Fence these attempts, and cancel them on the machines that may hold them, `besides` one."""
-        held: dict[int, list[tuple[int, int]]] = {}
-        fences = []
         for request_id, entry in struck.items():
             self.open[request_id] = entry._replace(prefill=NOWHERE, decode=NOWHERE)
-            fences.append(Fence(request_id, entry.attempt, reason))
+        fences = (Fence(request_id, entry.attempt, reason) for request_id, entry in struck.items())
+        return (*fences, *self._cancel(struck, now, besides))
+
+    def _cancel(self, struck: dict[int, Open], now: int, besides: int) -> tuple[Command, ...]:
+        held: dict[int, list[tuple[int, int]]] = {}
+        for request_id, entry in struck.items():
             for machine in {entry.prefill: None, entry.decode: None}:
                 if machine != besides and self.pools.loads[machine].epoch != GONE:
                     held.setdefault(machine, []).append((request_id, entry.attempt))
-        cancels = [Send(machine, Cancel(tuple(attempts), now)) for machine, attempts in sorted(held.items())]
-        return (*fences, *cancels)
+        return tuple(Send(machine, Cancel(tuple(attempts), now)) for machine, attempts in sorted(held.items()))

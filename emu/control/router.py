@@ -14,10 +14,10 @@ from typing import Any
 from attrs import define, field, frozen
 
 from emu.control.commands import Command, MoveMachine, Place, Reject, Send
-from emu.control.messages import Assign, Doubt, Ended, LoadReport, Lost, Reserve, Silent, Submit
+from emu.control.messages import Assign, Doubt, Drain, Ended, LoadReport, Lost, Reserve, Silent, Submit, Withdraw
 from emu.control.placement import Demand, Policy, Splitwise
 from emu.control.pools import Load, Member, Pool, Pools
-from emu.control.recovery import NOWHERE, Fenced, Open, Recovery, RecoveryRules
+from emu.control.recovery import Fenced, Open, Recovery, RecoveryRules
 
 
 @frozen
@@ -33,7 +33,7 @@ class RouterRules:
     recovery: RecoveryRules = field(factory=RecoveryRules)
 
 
-Event = Submit | LoadReport | Ended | Silent | Lost | Doubt | Fenced
+Event = Submit | LoadReport | Ended | Silent | Drain | Withdraw | Lost | Doubt | Fenced
 
 
 @define
@@ -55,8 +55,10 @@ class Router:
         self._handlers = {
             Submit: self._submitted,
             LoadReport: self._reported,
-            Ended: self._ended,
+            Ended: self.recovery.ended,
             Silent: self.recovery.silent,
+            Drain: self.recovery.drain,
+            Withdraw: self.recovery.withdrawn,
             Lost: self.recovery.lost,
             Doubt: self.recovery.doubted,
             Fenced: self.recovery.fenced,
@@ -152,10 +154,3 @@ class Router:
     def _move(self, load: Load, pool: Pool, now: int) -> MoveMachine:
         self.pools.move(load, pool, now)
         return MoveMachine(load.machine, pool.value, load.home.value)
-
-    def _ended(self, ended: Ended, now: int) -> tuple[Command, ...]:
-        del now
-        entry = self.open.get(ended.request_id)
-        if entry is not None and entry.attempt == ended.attempt and entry.prefill != NOWHERE:
-            del self.open[ended.request_id]
-        return ()

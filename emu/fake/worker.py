@@ -107,9 +107,9 @@ class FakeWorker:
         self.factor = SCALE  # thousandths of the time that a step takes
 
     def steps_done(self, now: int) -> int:
-        """Steps of the latest batch that ended before `now`."""
+        """Steps of the latest batch that ended before `now`, but for a last one that nobody has noticed yet."""
         leap = self._leap
-        return 0 if leap is None else min(max(0, leap.steps_until(now) - 1), leap.limit)
+        return 0 if leap is None else min(max(0, leap.steps_until(now) - 1), leap.limit - 1)
 
     def layer_times(self) -> LayerTimes | None:
         """Of the prefill under way, if one is."""

@@ -81,9 +81,7 @@ class Lives:
         self._seen = bytearray(requests)  # 1: it has arrived
         self._refused: set[int] = set()
         self._lives: dict[int, _Life] = {}
-        self._outlived: dict[
-            int, int
-        ] = {}  # requests that have ended after attempts were given up -> the last of these
+        self._outlived: dict[int, int] = {}  # requests that have ended -> the last of their attempts given up, if any
         self._prefilling: list[list[int]] = [[] for _ in range(machines)]
         self._decoding: list[set[int]] = [set() for _ in range(machines)]
         self._stopped: list[int] = []  # machines whose process faults have stopped
@@ -274,8 +272,8 @@ class Lives:
 
     def _land(self, entry: e.Landed) -> None:
         life = self._lives.get(entry.request)
-        if life is None or life.machine in self._stopped:
-            return  # that its prefill ended is not noticed there
+        if life is None or life.machine in self._stopped or self._is_old(entry.request, life, entry.attempt):
+            return  # that its prefill ended is not noticed there, or this is another's
         if life.phase == _PREFILLING and entry.last_layer == self._last_layer:
             where = self._names[entry.target]
             what = f"the last layer of request {entry.request} landed on {where} before it was computed"
@@ -313,8 +311,9 @@ class Lives:
                 self.ends_once.broken(at_ps, f"request {request} ended and has not arrived")
             return
         self._ended += 1
-        if life.given_up >= 0:
-            self._outlived[request] = life.given_up
+        by_router = machine < 0 and status != _REJECTED
+        if life.given_up >= 0 or by_router:
+            self._outlived[request] = life.attempt if by_router else life.given_up
         if machine >= 0 and (attempt != life.attempt or attempt <= life.given_up):
             self.ends_once.broken(
                 at_ps, f"request {request} was ended by attempt {attempt} after attempt {life.given_up}"
@@ -326,6 +325,8 @@ class Lives:
                     f"request {request} was rejected by the router after attempt {life.attempt}, with {blocks} blocks"
                 )
                 self.rejected.broken(at_ps, what)
+        elif by_router:
+            pass  # its client withdrew it, wherever it was, or it had no attempt left
         elif machine != life.machine or (status == _COMPLETED and life.phase < _HANDING_OVER):
             self._misplaced(at_ps, request, life, f"ended on {self._names[machine]} (status {status})")
         if self._arrived != self._ended + len(self._lives):

@@ -162,8 +162,10 @@ class Tokens:
     def _attempt_ended(self, entry: e.AttemptEnded) -> None:
         at_ps, machine, request, attempt, _, delivered, _, _ = entry
         count = self._of(request, attempt)
-        tokens = self._now(count) if count is not None else 0
-        if tokens != delivered and count is not None and count.home == machine:
+        if count is None or count.home != machine:
+            return  # the other end of its transfer
+        tokens = self._now(count)
+        if tokens != delivered:
             what = f"attempt {attempt} of request {request} ended with {delivered} tokens, its steps made {tokens}"
             self.once.broken(at_ps, what)
 
@@ -219,6 +221,9 @@ class Tokens:
     def _ended(self, entry: e.RequestEnded) -> None:
         request, output_tokens = entry.request, entry.output_tokens
         count = self._counts.pop(request, None)
+        if count is not None and entry.machine < 0:  # its machines do not know yet
+            self._given_up.setdefault(request, []).append(count)
+            return
         tokens = self._now(count) if count is not None else 0
         if tokens != output_tokens and entry.machine >= 0:
             what = f"request {request} ended with {output_tokens} tokens, its steps made {tokens}"

@@ -117,6 +117,14 @@ class MachineNode:
         self._record(e.StepsCut(*self._run_entry(run)))
         self._run = None
 
+    def stalled(self, stall_ps: int) -> None:
+        """This process has not run for so long. What came meanwhile is old, as the leave is that it gives to write."""
+        self.core.sender.stalled(stall_ps)
+
+    def caught_up(self) -> None:
+        """All that had come while it stalled has been heard."""
+        self.core.sender.caught_up()
+
     async def run_engine(self) -> None:
         """The engine loop; ends only when cancelled."""
         clock, reports = self._clock, self._ports.reports
@@ -165,7 +173,7 @@ class MachineNode:
             await self._leases_open.wait(tick_ps if self._ticking else None, periodic=True)
             self._leases_open.clear()
             if self._ticking and clock.now() >= tick_ps:
-                tick_ps += self._heartbeat_ps
+                tick_ps = clock.now() + self._heartbeat_ps
                 free = self.core.pool.free_blocks
                 self._feed(m.Tick())
                 if self.core.pool.free_blocks != free:

@@ -28,6 +28,7 @@ Plane: TypeAlias = Literal["control", "data", "both"]
 FaultKind: TypeAlias = Literal[
     "crash",
     "restart",
+    "drain",
     "join",
     "pause",
     "hang",
@@ -45,6 +46,7 @@ FaultKind: TypeAlias = Literal[
     "reorder",
     "stale_report",
     "poison",
+    "cancel",
 ]
 
 

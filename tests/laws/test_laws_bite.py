@@ -17,6 +17,7 @@ from emu.control.messages import Assign, Grant, Message, Reserve, Signal
 from emu.control.mixed import Scheduler
 from emu.control.pools import Load
 from emu.control.prefill import PrefillQueue
+from emu.control.recovery import Recovery
 from emu.control.request import Move
 from emu.control.request import Sequence as DecodingSequence
 from emu.control.router import Router
@@ -310,7 +311,7 @@ BITES = (
         scenario_of(router=RouterKeys(prefill_queue_limit_tokens=300)),
         CROWD,
     ),
-    Bite("run-closed", _around(Router, "_ended", _nothing)),
+    Bite("run-closed", _around(Recovery, "ended", _nothing)),
     Bite(
         "policy-contract",
         _around(OwnScheduling, "next_prompt", lambda _, own, __: own._index("next_prompt", len, (), 0)),

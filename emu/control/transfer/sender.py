@@ -55,9 +55,20 @@ class Sender:
     open: dict[Key, Outgoing] = field(init=False, factory=dict)
     early: dict[Key, Grant] = field(init=False, factory=dict)
     rights: Leases = field(init=False)  # to post puts, each since the destination's last word
+    stale: bool = field(init=False, default=False)  # what is heard now was said long ago
 
     def __attrs_post_init__(self) -> None:
         self.rights = Leases(self.leases.duration_ps - self.leases.duration_ps // 4)
+
+    def stalled(self, stall_ps: int) -> None:
+        """Nothing was heard here for so long: if a grant may be too old by then, all have to be said again."""
+        if stall_ps > self.leases.duration_ps // 8:
+            self.stale = True
+            self.rights = Leases(self.rights.duration_ps)
+
+    def caught_up(self) -> None:
+        """What is granted from now on was granted just now."""
+        self.stale = False
 
     def begin(self, sequence: Sequence) -> None:
         """A sequence was assigned whose cache will leave."""
@@ -75,15 +86,16 @@ class Sender:
         """
         key = (grant.request_id, grant.attempt)
         transfer = self.open.get(key)
+        if key not in self.rights:
+            if self.stale:
+                return ()  # it is old, and may have been taken back; the destination says it again
+            self.rights.grant(key, now)
         if transfer is None:
             self.early[key] = grant
             self.leases.grant(key, now)
-            self.rights.grant(key, now)
             return ()
         if transfer.grant is not None:
             return ()  # the same grant again
-        if key not in self.rights:
-            self.rights.grant(key, now)
         transfer.grant = grant
         if transfer.state is Source.COMPUTED:
             transfer.move(SourceEvent.GRANT)
@@ -131,7 +143,7 @@ class Sender:
             transfer = self.open.get(key)
             if transfer is not None and transfer.state is Source.FLUSHING:
                 transfer.asked += 1
-                if transfer.asked == 2:
+                if not transfer.asked % 2:
                     commands += (WatchDrain(*key),)
         return commands
 
@@ -174,6 +186,11 @@ class Sender:
         self.pool.unpin(loan)
         self.pool.give_back(loan)
         return (Release(*key, loan.number, len(loan.blocks), "acknowledged", message.sent_ps),)
+
+    def watches(self) -> tuple[Command, ...]:
+        """Ask again for the completions without which blocks stay pinned, since one may be lost."""
+        draining = (key for key, transfer in self.open.items() if transfer.state is Source.DRAINING)
+        return tuple(WatchDrain(*key) for key in draining)
 
     def heartbeats(self, now: int) -> tuple[Command, ...]:
         """One message to each destination that keeps blocks for us."""
