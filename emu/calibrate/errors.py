@@ -5,34 +5,22 @@ that a run uses. Cells at the end of a sweep are extrapolated to, the others int
 error on a repeat of a fitted cell would say nothing and is not computed.
 """
 
-import statistics
 from collections.abc import Iterable
 
 import attrs
 
 from emu.calibrate import fit
+from emu.calibrate.misses import Evidence, Miss, scatter, summary, variation
 from emu.calibrate.table import Cell
 from emu.fake.costs import CalibratedCosts
 from emu.fake.profiles import HardwareProfile, ModelProfile
 from emu.fake.step_profiles import StepProfile
-
-Evidence = dict[str, dict[str, float | int | str | list[str]]]
-
-
-@attrs.frozen(slots=True)
-class _Miss:
-    """One left-out cell: relative error of the prediction, and whether it lay outside what was left."""
-
-    error: float
-    outside: bool
 
 
 def evidence(cells: tuple[Cell, ...], model: ModelProfile, hardware: HardwareProfile, profile: StepProfile) -> Evidence:
     """The [evidence] table of a steps file. Errors and scatter are in per cent, signed as predicted over measured."""
     whole = tuple(cell for cell in cells if cell.ran_as_one_batch)
     excluded = [f"{cell.batch} prompts of {cell.prompt_tokens}" for cell in cells if not cell.ran_as_one_batch]
-    prefill_spread = [_variation(cell.prompt_ms) for cell in whole]
-    decode_spread = [_variation(cell.token_ms) for cell in whole]
     return {
         "about": {
             "errors": "each cell left out in turn, predicted from the others; per cent of its median. Worst is signed",
@@ -41,18 +29,13 @@ def evidence(cells: tuple[Cell, ...], model: ModelProfile, hardware: HardwarePro
             "extrapolated": "cells at either end of their sweep",
             "outputs": "one sequence, 512-token prompt, outputs of 256 and more: never fitted",
         },
-        "prefill_single": _summary(_prefill_misses(whole, model, profile, single=True)),
-        "prefill_even": _summary(_prefill_misses(whole, model, profile, single=False)),
-        "decode_batches": _summary(_batch_misses(whole, model, hardware, profile)),
-        "decode_contexts": _summary(_context_misses(whole, model, hardware, profile)),
-        "decode_outputs": _summary(_output_misses(whole, profile)),
-        "scatter": {
-            "of": "repeats of a cell, standard deviation over mean, per cent",
-            "prefill_median_pct": _percent(statistics.median(prefill_spread)),
-            "prefill_worst_pct": _percent(max(prefill_spread)),
-            "decode_median_pct": _percent(statistics.median(decode_spread)),
-            "decode_worst_pct": _percent(max(decode_spread)),
-        },
+        "prefill_single": summary(_prefill_misses(whole, model, profile, single=True)),
+        "prefill_even": summary(_prefill_misses(whole, model, profile, single=False)),
+        "decode_batches": summary(_batch_misses(whole, model, hardware, profile)),
+        "decode_contexts": summary(_context_misses(whole, model, hardware, profile)),
+        "decode_outputs": summary(_output_misses(whole, profile)),
+        "scatter": scatter([variation(cell.prompt_ms) for cell in whole], [variation(cell.token_ms) for cell in whole]),
+        "not_identified": _untold(profile),
         "excluded": {
             "cells": excluded,
             "why": "end-to-end time is not that of one batch: too little memory, run in pieces" if excluded else "none",
@@ -68,7 +51,7 @@ def derived_evidence(uncapped: Evidence) -> Evidence:
 
 def _prefill_misses(
     cells: tuple[Cell, ...], model: ModelProfile, profile: StepProfile, *, single: bool
-) -> Iterable[_Miss]:
+) -> Iterable[Miss]:
     """One curve at a time, the other whole. The cell they share, one 512-token prompt, is left out as a single."""
     singles, evens = fit.single_points(cells), fit.even_points(cells)
     curve = singles if single else evens
@@ -79,12 +62,12 @@ def _prefill_misses(
         rest = curve[:index] + curve[index + 1 :]
         curves = fit.prefill_curves(rest, evens, model) if single else fit.prefill_curves(singles, rest, model)
         predicted = CalibratedCosts(attrs.evolve(profile, prefill=curves)).prefill_ps(point.x, prompts)
-        yield _Miss(predicted / point.ps - 1, outside=index in (0, len(curve) - 1))
+        yield Miss(predicted / point.ps - 1, outside=index in (0, len(curve) - 1))
 
 
 def _batch_misses(
     cells: tuple[Cell, ...], model: ModelProfile, hardware: HardwareProfile, profile: StepProfile
-) -> Iterable[_Miss]:
+) -> Iterable[Miss]:
     batches = fit.batch_sweep(cells)
     for left_out in batches:
         rest = tuple(cell for cell in cells if cell is not left_out)
@@ -93,7 +76,7 @@ def _batch_misses(
 
 def _context_misses(
     cells: tuple[Cell, ...], model: ModelProfile, hardware: HardwareProfile, profile: StepProfile
-) -> Iterable[_Miss]:
+) -> Iterable[Miss]:
     sweep = fit.prompt_sweep(cells)
     for left_out in sweep:
         rest = tuple(cell for cell in cells if cell is not left_out)
@@ -103,11 +86,11 @@ def _context_misses(
         yield _decode_miss(kept, left_out, model, hardware, profile, outside=outside)
 
 
-def _output_misses(cells: tuple[Cell, ...], profile: StepProfile) -> Iterable[_Miss]:
+def _output_misses(cells: tuple[Cell, ...], profile: StepProfile) -> Iterable[Miss]:
     costs = CalibratedCosts(profile)
     for cell in fit.output_sweep(cells):
         predicted = costs.decode_ps(1, round(cell.mean_context_tokens))
-        yield _Miss(predicted / fit.median_ps(cell.token_ms) - 1, outside=False)
+        yield Miss(predicted / fit.median_ps(cell.token_ms) - 1, outside=False)
 
 
 def _decode_miss(
@@ -118,28 +101,20 @@ def _decode_miss(
     profile: StepProfile,
     *,
     outside: bool,
-) -> _Miss:
-    decode = fit.decode_curve(rest, model, hardware, profile.tensor_parallel)
+) -> Miss:
+    decode = fit.decode_fit(rest, model, hardware, profile.tensor_parallel).curve
     costs = CalibratedCosts(attrs.evolve(profile, decode=decode))
     predicted = costs.decode_ps(left_out.batch, round(left_out.mean_context_tokens))
-    return _Miss(predicted / fit.median_ps(left_out.token_ms) - 1, outside)
+    return Miss(predicted / fit.median_ps(left_out.token_ms) - 1, outside)
 
 
-def _summary(misses: Iterable[_Miss]) -> dict[str, float | int | str | list[str]]:
-    every = list(misses)
-    summary: dict[str, float | int | str | list[str]] = {}
-    for name, outside in (("interpolated", False), ("extrapolated", True)):
-        errors = [miss.error for miss in every if miss.outside is outside]
-        if errors:
-            summary[f"{name}_cells"] = len(errors)
-            summary[f"{name}_mape_pct"] = _percent(statistics.fmean(abs(error) for error in errors))
-            summary[f"{name}_worst_pct"] = _percent(max(errors, key=abs))
-    return summary
-
-
-def _variation(repeats: tuple[float, ...]) -> float:
-    return statistics.stdev(repeats) / statistics.fmean(repeats) if len(repeats) > 1 else 0.0
-
-
-def _percent(share: float) -> float:
-    return round(100 * share, 1)
+def _untold(profile: StepProfile) -> dict[str, float | int | str | list[str]]:
+    """What the table does not identify, the interval it leaves, and the cells that would settle it."""
+    decode = profile.decode
+    silent = list(zip(decode.sequences, decode.context_low_ps, decode.context_high_ps, strict=True))[1:]
+    batches = ", ".join(str(batch) for batch, _, _ in silent)
+    return {
+        "what": [f"c(B), the cost of a token of context, at {batches} sequences"],
+        "interval": ["; ".join(f"B = {batch}: {low} to {high} ps" for batch, low, high in silent)],
+        "would_be_told_by": [f"rows of {batches} prompts of another size than 512, such as 2048"],
+    }

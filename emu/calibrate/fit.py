@@ -10,21 +10,15 @@ from collections.abc import Iterable
 
 import attrs
 
+from emu.calibrate.decode_fit import DecodeFit, DecodeStep, fit_decode
+from emu.calibrate.grid_fit import Subject
+from emu.calibrate.isotonic import Point, isotonic
 from emu.calibrate.table import Cell
 from emu.fake.profiles import HardwareProfile, ModelProfile
-from emu.fake.step_profiles import DecodeCurve, PrefillCurves, SimCurves, StepProfile
+from emu.fake.step_profiles import PrefillCurves, SimCurves, StepProfile
 from emu.refusal import Refusal
 
 PS_PER_MS = 10**9
-
-EFFICIENCY_RANGE = (0.125, 0.9)
-"""Share of HBM bandwidth that reading the KV cache may reach in a batch.
-
-High: no kernel streams at more than about nine tenths of the peak. Low: an attention kernel that lets each of
-Llama2-70B's eight query heads of a group read the shared cache for itself moves eight times the bytes. A slope at one
-sequence that says less is not bandwidth but one sequence too few to fill the GPU: latency, which does not add up over a
-batch.
-"""
 
 CAPPED_PREFILL = (13, 10)
 """Prefill of dgx-h100-capped over dgx-h100; decode is unchanged."""
@@ -39,26 +33,16 @@ _PREFILL_SOURCE = (
 )
 _DECODE_SOURCE = (
     "splitwise-sim data/perf_model.csv, commit 8f99e7d, token_time: medians of the repeats of a cell, less the context "
-    "term, isotonic in sequences. Context varies only at 1 sequence and sequences only at 512-token prompts, so the "
-    "context term is not identified: KV bytes over HBM bandwidth, at the efficiency fitted at 1 sequence"
+    "term, isotonic in sequences. Context varies only at 1 sequence, which gives c(1), and sequences only at 512-token "
+    "prompts: at more sequences c is not identified. There it falls from c(1) as it does on an H200 with the pairs of "
+    "sequence and key-value head on a GPU (emu/calibrate/decode_fit.py, measurements/h200/llama2-70b.tp8.csv), never "
+    "below the cache's bytes at nine tenths of the memory's bandwidth"
 )
-_CLAMPED = (
-    f". The fitted efficiency is outside {EFFICIENCY_RANGE[0]} to {EFFICIENCY_RANGE[1]} and was clamped to that range: "
-    "at 1 sequence the slope is latency or noise, not bandwidth"
-)
+_CLAMPED = ". The slope at 1 sequence would need more than that bandwidth, so it is noise, and was raised to it"
 _SIM_SOURCE = (
     "splitwise-sim performance_model.py, commit 8f99e7d: medians of prompt_time and token_time over all rows of equal "
     "prompt_size x batch_size, as they are"
 )
-
-
-@attrs.frozen(slots=True)
-class Point:
-    """A median and how many repeats it stands on."""
-
-    x: int
-    ps: float
-    weight: int
 
 
 def fit(cells: tuple[Cell, ...], model: ModelProfile, hardware: HardwareProfile, tensor_parallel: int) -> StepProfile:
@@ -73,7 +57,7 @@ def fit(cells: tuple[Cell, ...], model: ModelProfile, hardware: HardwareProfile,
         tensor_parallel=tensor_parallel,
         source="measured on vLLM with mixed continuous batching, 2023; one row of the table is one run",
         prefill=prefill_curves(single_points(whole), even_points(whole), model),
-        decode=decode_curve(whole, model, hardware, tensor_parallel),
+        decode=decode_fit(whole, model, hardware, tensor_parallel).curve,
         splitwise_sim=sim_curves(cells),
         evidence={},
     )
@@ -81,6 +65,7 @@ def fit(cells: tuple[Cell, ...], model: ModelProfile, hardware: HardwareProfile,
 
 def derive_capped(profile: StepProfile, hardware: HardwareProfile) -> StepProfile:
     """The capped machine's step times from the uncapped one's: prefill x 1.30, decode x 1.00."""
+    sim = profile.splitwise_sim
     derived = f"DERIVED, not measured, from {profile.hardware}: prefill x 1.30, decode x 1.00. "
     return attrs.evolve(
         profile,
@@ -94,11 +79,9 @@ def derive_capped(profile: StepProfile, hardware: HardwareProfile) -> StepProfil
             source=derived + profile.prefill.source,
         ),
         decode=attrs.evolve(profile.decode, source=derived + profile.decode.source),
-        splitwise_sim=attrs.evolve(
-            profile.splitwise_sim,
-            prompt_ps=_scaled(profile.splitwise_sim.prompt_ps),
-            source=derived + profile.splitwise_sim.source,
-        ),
+        splitwise_sim=None
+        if sim is None
+        else attrs.evolve(sim, prompt_ps=_scaled(sim.prompt_ps), source=derived + sim.source),
     )
 
 
@@ -133,41 +116,25 @@ def prefill_curves(single: list[Point], even: list[Point], model: ModelProfile) 
     )
 
 
-def decode_curve(
+def decode_fit(
     cells: Iterable[Cell], model: ModelProfile, hardware: HardwareProfile, tensor_parallel: int
-) -> DecodeCurve:
-    """a(B) and c. The sweep over prompts at one sequence gives c's efficiency and a(1), that over batches the rest.
+) -> DecodeFit:
+    """a(B) and c(B). The sweep over prompts at one sequence gives c(1) and a(1), that over batches the rest.
 
     The sweep over outputs (one sequence, 512-token prompt) is left to `errors.py`: its contexts hardly differ.
     """
-    sweep = prompt_sweep(cells)
-    batches = batch_sweep(cells)
+    sweep, batches = prompt_sweep(cells), batch_sweep(cells)
     if len(sweep) < 3 or not batches:
         raise Refusal("table", "expected decode steps of one sequence at three prompts, and of batches, or more")
-    contexts = [cell.mean_context_tokens for cell in sweep]
-    steps_ps = [median_ps(cell.token_ms) for cell in sweep]
-    slope, error = slope_and_error(contexts, steps_ps)
-    floor = model.kv_bytes_per_token * 10**12 / (tensor_parallel * hardware.hbm_bytes_per_s)
-    fitted = floor / slope if slope > 0 else float("inf")
-    efficiency = min(max(fitted, EFFICIENCY_RANGE[0]), EFFICIENCY_RANGE[1])
-    context_ps = round(floor / efficiency)
-    alone_ps = statistics.fmean(ps - context_ps * context for ps, context in zip(steps_ps, contexts, strict=True))
-    points = [Point(1, alone_ps, len(sweep[0].token_ms))] + [
-        Point(cell.batch, median_ps(cell.token_ms) - context_ps * cell.mean_context_tokens, len(cell.token_ms))
-        for cell in batches
+    steps = [
+        DecodeStep(cell.batch, cell.mean_context_tokens, median_ps(cell.token_ms), len(cell.token_ms))
+        for cell in sweep + batches
     ]
-    every_context = contexts + [cell.mean_context_tokens for cell in batches]
-    return DecodeCurve(
-        sequences=tuple(point.x for point in points),
-        base_ps=tuple(round(ps) for ps in isotonic(points)),
-        context_ps_per_token=context_ps,
-        identified=False,
-        interval_ps_per_token=(round(floor), round(max(slope + 2 * error, context_ps))),
-        fitted_efficiency_pct=round(100 * min(fitted, 10.0), 1),
-        efficiency_pct=round(100 * efficiency, 1),
-        context_range_tokens=(int(min(every_context)), int(max(every_context))),
-        source=_DECODE_SOURCE + ("" if efficiency == fitted else _CLAMPED),
-    )
+    subject = Subject((model.name, hardware.name, tensor_parallel), model, hardware)
+    fitted = fit_decode(steps, subject.reading, _DECODE_SOURCE)
+    if not fitted.clamped:
+        return fitted
+    return attrs.evolve(fitted, curve=attrs.evolve(fitted.curve, source=_DECODE_SOURCE + _CLAMPED))
 
 
 def prompt_sweep(cells: Iterable[Cell]) -> list[Cell]:
@@ -203,27 +170,6 @@ def sim_curves(cells: Iterable[Cell]) -> SimCurves:
         token_ps=tuple(round(median_ps(token_ms[knot])) for knot in knots),
         source=_SIM_SOURCE,
     )
-
-
-def isotonic(points: list[Point]) -> list[float]:
-    """The non-decreasing values nearest to the points in weighted squares (pool adjacent violators)."""
-    pools: list[tuple[float, int, int]] = []  # mean, weight, points pooled
-    for point in points:
-        pools.append((point.ps, point.weight, 1))
-        while len(pools) > 1 and pools[-1][0] < pools[-2][0]:
-            (right, right_weight, right_count), (left, left_weight, left_count) = pools.pop(), pools.pop()
-            weight = left_weight + right_weight
-            pools.append(((left * left_weight + right * right_weight) / weight, weight, left_count + right_count))
-    return [mean for mean, _, count in pools for _ in range(count)]
-
-
-def slope_and_error(xs: list[float], ys: list[float]) -> tuple[float, float]:
-    """Slope of the least-squares line and its standard error."""
-    mean_x, mean_y = statistics.fmean(xs), statistics.fmean(ys)
-    spread = sum((x - mean_x) ** 2 for x in xs)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread
-    residual = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in zip(xs, ys, strict=True))
-    return slope, (residual / (len(xs) - 2) / spread) ** 0.5 if len(xs) > 2 else 0.0
 
 
 def median_ps(times_ms: Iterable[float]) -> float:

@@ -112,3 +112,103 @@ def measure(
         rows = list(sweep.measure(plan, say, lambda so_far: sweep.write_rows(out, so_far)))
     sweep.write_rows(out, rows)
     click.echo(f"{len(rows)} rows in {out}")
+
+
+@calibrate.command()
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="FILE.toml for one, or a folder.")
+@click.option("--model", help="The model: which of the table's, or what a table is of that names none.")
+@click.option("--hardware", help="The machine, likewise.")
+@click.option("--tensor-parallel", type=click.IntRange(1), help="GPUs, likewise.")
+@click.option("--unseen", type=click.Path(path_type=Path), help="A table to judge the profile by, never fitted.")
+@click.option("--as-hardware", metavar="NAME", help="Write it for another machine with the same GPUs.")
+def fit(
+    table: Path,
+    out: Path,
+    model: str | None,
+    hardware: str | None,
+    tensor_parallel: int | None,
+    unseen: Path | None,
+    as_hardware: str | None,
+) -> None:
+    """Fit step-time profiles to TABLE.csv and say what they are worth.
+
+    TABLE.csv has the columns phase,batch,context,ms: the time of a prefill of `batch` prompts of `context` tokens each,
+    or of a decode of `batch` sequences with `context` cached tokens each. Or it is splitwise-sim's perf_model.csv.
+    """
+    from emu.calibrate import making
+    from emu.calibrate.report import fit_lines
+    from emu.refusal import Refusal
+
+    one = out.suffix == ".toml"
+    if one and not out.parent.is_dir():
+        raise Refusal(str(out), "expected a file in a folder that exists")
+    if not one and out.exists() and not out.is_dir():
+        raise Refusal(str(out), "expected FILE.toml, or a folder")
+    profiles = making.profiles_of(table, making.Choice(model, hardware, tensor_parallel), unseen)
+    if as_hardware:
+        profiles = tuple(making.as_hardware(profile, as_hardware) for profile in profiles)
+    if one and len(profiles) > 1:
+        there_are = "; ".join(making.file_name(profile).removesuffix(".toml") for profile in profiles)
+        raise Refusal(str(table), f"expected --model, --hardware and --tensor-parallel to choose one of {there_are}")
+    if not one:
+        out.mkdir(parents=True, exist_ok=True)
+    for profile in profiles:
+        path = out if one else out / making.file_name(profile)
+        path.write_text(making.as_toml(profile), encoding="utf-8")
+        click.echo("\n".join([*fit_lines(profile), f"  written to {path}"]))
+
+
+@calibrate.command()
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--model", help="A shipped profile's model.")
+@click.option("--hardware", help="Its machine.")
+@click.option("--tensor-parallel", type=click.IntRange(1), help="GPUs of it.")
+@click.option("--profile", type=click.Path(path_type=Path), help="A profile of your own, in place of a shipped one.")
+@click.option("--json", "as_json", is_flag=True, help="Print fractions as JSON, and nothing else.")
+def check(
+    table: Path,
+    model: str | None,
+    hardware: str | None,
+    tensor_parallel: int | None,
+    profile: Path | None,
+    as_json: bool,
+) -> None:
+    """Print how far a profile is from the measurements in TABLE.csv (either form, see fit)."""
+    from emu.calibrate import check as checking
+    from emu.fake.step_profiles import load_steps, read_steps_file
+    from emu.refusal import Refusal
+
+    if profile is not None:
+        steps = read_steps_file(profile)
+    elif model and hardware and tensor_parallel:
+        steps = load_steps(model, hardware, tensor_parallel)
+    else:
+        raise Refusal("emu calibrate check", "expected --model, --hardware and --tensor-parallel, or --profile")
+    checked = checking.check(steps, table)
+    errors = checking.errors_by_phase(checked)
+    if as_json:
+        import json
+
+        figures = {
+            phase: None if found is None else {"mape": found.mape, "p95": found.p95, "worst": found.worst}
+            for phase, found in errors.items()
+            if phase != "mixed"
+        }
+        click.echo(json.dumps(figures))
+        return
+    for phase, found in errors.items():
+        if found is not None:
+            far = checking.worst(checked, phase)
+            click.echo(
+                f"{phase:<8} {found.cells:>4} cells: mean error {found.mape:.1%}, 95th percentile {found.p95:.1%}, "
+                f"worst {far.error:+.1%} ({far.cell})"
+            )
+
+
+@calibrate.command()
+def report() -> None:
+    """Print the errors of every shipped profile as a Markdown table."""
+    from emu.calibrate.report import validation_markdown
+
+    click.echo(validation_markdown(), nl=False)

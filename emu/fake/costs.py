@@ -60,17 +60,19 @@ class Costs(Protocol):
 class CalibratedCosts:
     """Step times from a profile, by these rules.
 
-    *Prefill.* Two measured curves: one prompt, and several of 512 tokens. A batch of n prompts lies between them in
-    proportion to (n - 1) / (tokens / 512 - 1), at most 1, at each measured token count and at 512 n; linear between
-    those, and the running maximum, so never falling in tokens. Below the first knot the time stays (reading the
+    *Prefill.* Two measured curves: one prompt, and several of 512 tokens. A batch of n prompts lies between them as its
+    pairs of tokens do, T * T / 2n of them between T * T / 2 and 256 T, at each measured token count and at 512 n (that
+    is what a grid of batches measured on an H200 follows); linear between those, and the running maximum, so never
+    falling in tokens. Below the first knot the time stays (reading the
     weights); past the last one, proportional to tokens plus the growth of attention. A pair of a token and one it
     attends to costs what its operations do at the rate of the machine's best measured prefill; earlier context is
     tokens * cached_tokens / prompts of them.
 
-    *Decode.* a(B) + c * C, a linear between the measured batch sizes and going on with the last slope.
+    *Decode.* a(B) + c(B) * C. Between the measured batch sizes a is linear, and so is B * c(B), what one more token of
+    context for each sequence costs; past the last one a goes on with its last slope and c stays.
 
     *Mixed.* The prefill pays for reading the weights. The decodes add the larger of what they add to a decode step,
-    a(B) - a(1), and what B further tokens add to the prefill; and c * C. Never less than either part alone.
+    a(B) - a(1), and what B further tokens add to the prefill; and c(B) * C. Never less than either part alone.
     """
 
     profile: StepProfile
@@ -103,7 +105,7 @@ class CalibratedCosts:
                 self._decodes.clear()
             decode = self.profile.decode
             base_ps = _line(sequences, decode.sequences, decode.base_ps)
-            pair = self._decodes[sequences] = (base_ps, decode.context_ps_per_token)
+            pair = self._decodes[sequences] = (base_ps, self._context_ps(sequences))
         return pair
 
     def decode_ps(self, sequences: int, context_tokens: int) -> int:
@@ -135,6 +137,13 @@ class CalibratedCosts:
             return False
         return tokens <= most or tokens <= 2 * curves.even_prompt_tokens * prompts
 
+    def _context_ps(self, sequences: int) -> int:
+        knots, context_ps = self.profile.decode.sequences, self.profile.decode.context_ps_per_token
+        if not knots[0] < sequences < knots[-1]:
+            return context_ps[0] if sequences <= knots[0] else context_ps[-1]
+        per_token_each = tuple(knot * ps for knot, ps in zip(knots, context_ps, strict=True))
+        return _line(sequences, knots, per_token_each) // sequences
+
     def _prefill(self, tokens: int, prompts: int) -> int:
         return _prefill_at(tokens, *self._row(prompts), self.profile.prefill.cached_pair_ps, prompts)
 
@@ -154,7 +163,8 @@ class CalibratedCosts:
                 if tokens > each and prompts > 1:
                     # more tokens on this curve are more prompts, not longer ones: no pairs to add
                     even_ps = _prefill_at(tokens, curves.even_tokens, curves.even_ps, 0, 1)
-                    step_ps += (even_ps - step_ps) * min((prompts - 1) * each, tokens - each) // (tokens - each)
+                    share, whole = tokens * (prompts - 1), prompts * (tokens - each)
+                    step_ps += (even_ps - step_ps) * min(share, whole) // whole
                 times.append(step_ps)
             row = self._rows[prompts] = (knots, tuple(accumulate(times, max)))
         return row
@@ -212,7 +222,12 @@ def load_costs(
     if kind not in COST_KINDS:
         raise Refusal(f"costs.model = {kind!r}", f"expected one of {', '.join(COST_KINDS)}{nearest(kind, COST_KINDS)}")
     profile = load_steps(model.name, hardware.name, tensor_parallel)
-    return CalibratedCosts(profile) if kind == "calibrated" else SplitwiseSimCosts(profile.splitwise_sim)
+    if kind == "calibrated":
+        return CalibratedCosts(profile)
+    if profile.splitwise_sim is None:
+        expected = "expected a combination that splitwise-sim has step times for"
+        raise Refusal(f"{model.name} on {hardware.name} at tensor_parallel {tensor_parallel}", expected)
+    return SplitwiseSimCosts(profile.splitwise_sim)
 
 
 def alone_ps(costs: Costs, prompt_tokens: int, output_tokens: int) -> tuple[int, int, int]:

@@ -1,11 +1,12 @@
 """The measured step times of one (model, hardware, tensor parallel) as data, and their strict reader.
 
-These files are written by `python -m emu.calibrate` and read here; what the figures mean when a step is timed is
+These files are written by `emu calibrate` and read here; what the figures mean when a step is timed is
 `costs.py`. Nothing here fits, smooths or interpolates.
 """
 
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -33,21 +34,21 @@ class PrefillCurves:
 
 @attrs.frozen(slots=True)
 class DecodeCurve:
-    """step(B, C) = base_ps(B) + context_ps_per_token * C, C the total context in tokens of the B sequences.
+    """step(B, C) = base_ps(B) + context_ps_per_token(B) * C, C the total context in tokens of the B sequences.
 
-    `base_ps` is non-decreasing in `sequences`. `identified` is False when the measurements cannot tell the context term
-    from the base at batches above one; `interval_ps_per_token` (low, high) then holds the values they allow.
-    `fitted_efficiency_pct` is what the slope at one sequence would make of the memory bandwidth, `efficiency_pct` what
-    is used. `context_range_tokens` is the least and the largest total context measured.
+    `base_ps` and `context_ps_per_token` belong to the batch sizes `sequences`. Neither base_ps nor what a token of
+    context for each sequence costs, B * context_ps_per_token(B), falls in B. `identified` is False when the
+    measurements do not tell the context term from the base at the smallest or the largest batch; `context_low_ps` and
+    `context_high_ps` hold the values they allow at each batch size. `context_range_tokens` is the least and the largest
+    total context measured.
     """
 
     sequences: tuple[int, ...]
     base_ps: tuple[int, ...]
-    context_ps_per_token: int
+    context_ps_per_token: tuple[int, ...]
+    context_low_ps: tuple[int, ...]
+    context_high_ps: tuple[int, ...]
     identified: bool
-    interval_ps_per_token: tuple[int, ...]
-    fitted_efficiency_pct: float
-    efficiency_pct: float
     context_range_tokens: tuple[int, ...]
     source: str
 
@@ -66,7 +67,8 @@ class SimCurves:
 class StepProfile:
     """Step times of one (model, hardware, tensor parallel), with what is known of their error.
 
-    `evidence` holds the file's [evidence] table as it is: errors on cells left out, scatter of repeats, cells excluded.
+    `splitwise_sim` is there only in profiles made from splitwise-sim's own table. `evidence` holds the file's table of
+    that name as it is: errors on cells left out, scatter of repeats, cells excluded, what is not identified.
     """
 
     model: str
@@ -75,7 +77,7 @@ class StepProfile:
     source: str
     prefill: PrefillCurves
     decode: DecodeCurve
-    splitwise_sim: SimCurves
+    splitwise_sim: SimCurves | None
     evidence: dict[str, Any]
 
 
@@ -94,12 +96,24 @@ def load_steps(model: str, hardware: str, tensor_parallel: int) -> StepProfile:
     return parse_steps(shipped_folder("steps").joinpath(f"{name}.toml").read_bytes(), f"{name}.toml")
 
 
+def read_steps_file(path: Path) -> StepProfile:
+    """The step times of a file of one's own. Raises `Refusal` as `parse_steps`, and when it cannot be read."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise Refusal(str(path), f"expected a readable profile ({error.strerror})") from error
+    return parse_steps(text, str(path))
+
+
 def parse_steps(text: bytes, where: str) -> StepProfile:
     """Read one steps file. Raises `Refusal` for a key that is unknown, missing or mistyped, and for unusable curves."""
     table = read_toml(text, where)
     parts: dict[str, Any] = {}
     kinds = {"prefill": PrefillCurves, "decode": DecodeCurve, "splitwise_sim": SimCurves}
     for key, kind in kinds.items():
+        if key == "splitwise_sim" and key not in table:
+            parts[key] = None
+            continue
         if not isinstance(table.get(key), dict):
             raise Refusal(f"{where}: {key}", "this table is missing")
         parts[key] = from_table(kind, table.pop(key), f"{where}: {key}")
@@ -121,22 +135,28 @@ class _Head:
 def _check_curves(profile: StepProfile, where: str) -> None:
     """Knots strictly increase; the curves that costs rely on never fall."""
     prefill, decode, sim = profile.prefill, profile.decode, profile.splitwise_sim
-    for key, knots, curve, may_fall in (
+    per_sequence_ps = tuple(b * c for b, c in zip(decode.sequences, decode.context_ps_per_token, strict=False))
+    checked = [
         ("prefill.single", prefill.single_tokens, prefill.single_ps, False),
         ("prefill.even", prefill.even_tokens, prefill.even_ps, False),
         ("decode", decode.sequences, decode.base_ps, False),
-        ("splitwise_sim.prompt", sim.tokens, sim.prompt_ps, True),
-        ("splitwise_sim.token", sim.tokens, sim.token_ps, True),
-    ):
+        ("decode.context_ps_per_token", decode.sequences, per_sequence_ps, False),
+    ]
+    if sim is not None:
+        checked.append(("splitwise_sim.prompt", sim.tokens, sim.prompt_ps, True))
+        checked.append(("splitwise_sim.token", sim.tokens, sim.token_ps, True))
+    for key, knots, curve, may_fall in checked:
         if len(knots) != len(curve) or len(knots) < 2:
             raise Refusal(f"{where}: {key}", "expected two knots or more, with one time each")
         if any(later <= earlier for earlier, later in pairwise(knots)):
             raise Refusal(f"{where}: {key}", "expected knots in increasing order")
         if not may_fall and any(later < earlier for earlier, later in pairwise(curve)):
             raise Refusal(f"{where}: {key}", "expected times that never fall")
-    for key, pair in (
-        ("interval_ps_per_token", decode.interval_ps_per_token),
-        ("context_range_tokens", decode.context_range_tokens),
+    used, low, high = decode.context_ps_per_token, decode.context_low_ps, decode.context_high_ps
+    if not len(used) == len(low) == len(high) or any(
+        not least <= here <= most for least, here, most in zip(low, used, high, strict=True)
     ):
-        if len(pair) != 2 or pair[0] > pair[1]:
-            raise Refusal(f"{where}: decode.{key}", "expected [low, high]")
+        raise Refusal(f"{where}: decode.context_low_ps", "expected bounds about each of context_ps_per_token")
+    span = decode.context_range_tokens
+    if len(span) != 2 or span[0] > span[1]:
+        raise Refusal(f"{where}: decode.context_range_tokens", "expected [low, high]")

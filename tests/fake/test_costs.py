@@ -13,7 +13,10 @@ from emu.refusal import Refusal
 
 MS = 10**9
 COMBINATIONS = tuple(tuple(name.rsplit(".", 2)) for name in shipped_names("steps"))
-AT_TP8 = [(model, hardware) for model, hardware, parallel in COMBINATIONS if parallel == "tp8"]
+MEASURED_IN_2023 = [
+    (model, hardware) for model in ("bloom-176b", "llama2-70b") for hardware in ("dgx-a100", "dgx-h100")
+]
+AT_TP8 = [*MEASURED_IN_2023, ("bloom-176b", "dgx-h100-capped"), ("llama2-70b", "dgx-h100-capped")]
 
 
 def costs_of(model: str, hardware: str, tensor_parallel: int = 8) -> CalibratedCosts:
@@ -41,7 +44,9 @@ more = st.integers(0, 5_000)
 def test_the_shipped_combinations() -> None:
     llama = {("llama2-70b", h, f"tp{t}") for h in ("dgx-a100", "dgx-h100", "dgx-h100-capped") for t in (2, 4, 8)}
     bloom = {("bloom-176b", h, "tp8") for h in ("dgx-a100", "dgx-h100", "dgx-h100-capped")}
-    assert set(ALL) == llama | bloom
+    h200 = {("llama2-70b", "dgx-h200", "tp4"), ("llama2-70b", "dgx-h200", "tp8"), ("llama3-70b", "dgx-h200", "tp8")}
+    alone = {("llama3-8b", "dgx-h200", "tp1"), ("llama3-8b", "h200-nvlink", "tp1")}
+    assert set(ALL) == llama | bloom | h200 | alone
 
 
 @given(calibrated, tokens, prompts, cached, more, more)
@@ -54,17 +59,15 @@ def test_prefill_never_falls_in_tokens_or_context(
     assert costs.prefill_ps(tokens + more_tokens, prompts, cached + more_cached) >= before
 
 
-@given(calibrated, sequences, contexts, more, more)
-def test_decode_never_falls_in_sequences_or_context(
-    costs: CalibratedCosts, sequences: int, context: int, more_sequences: int, more_context: int
-) -> None:
+@given(calibrated, sequences, contexts, more)
+def test_decode_never_falls_in_context(costs: CalibratedCosts, sequences: int, context: int, more_context: int) -> None:
     a, c = costs.decode_coefficients(sequences)
     assert (type(a), type(c)) == (int, int)
     assert costs.decode_ps(sequences, context) == a + c * context > 0
-    assert costs.decode_ps(sequences + more_sequences, context + more_context) >= a + c * context
+    assert costs.decode_ps(sequences, context + more_context) >= a + c * context
 
 
-@given(calibrated, tokens, prompts, cached, sequences, contexts, more, more, more, more)
+@given(calibrated, tokens, prompts, cached, sequences, contexts, more, more, more)
 def test_mixed_never_falls_and_costs_at_least_either_part(
     costs: CalibratedCosts,
     tokens: int,
@@ -74,7 +77,6 @@ def test_mixed_never_falls_and_costs_at_least_either_part(
     context: int,
     more_tokens: int,
     more_cached: int,
-    more_sequences: int,
     more_context: int,
 ) -> None:
     mixed = costs.mixed_ps(tokens, prompts, cached, sequences, context)
@@ -82,7 +84,7 @@ def test_mixed_never_falls_and_costs_at_least_either_part(
     assert mixed >= costs.prefill_ps(tokens, prompts, cached)
     assert mixed >= costs.decode_ps(sequences, context)
     assert mixed <= costs.mixed_ps(
-        tokens + more_tokens, prompts, cached + more_cached, sequences + more_sequences, context + more_context
+        tokens + more_tokens, prompts, cached + more_cached, sequences, context + more_context
     )
 
 
@@ -161,11 +163,20 @@ def test_capped_is_derived(model: str, tensor_parallel: int) -> None:
         assert capped.prefill_ps(tokens, prompts) == pytest.approx(1.3 * free.prefill_ps(tokens, prompts), rel=1e-4)
 
 
-def test_the_context_term_is_marked_as_not_identified() -> None:
-    for costs in ALL.values():
-        low, high = costs.profile.decode.interval_ps_per_token
-        assert not costs.identified
-        assert low <= costs.decode_coefficients(7)[1] <= high
+def test_the_context_term_is_identified_where_a_grid_was_measured() -> None:
+    for (_, hardware, _), costs in ALL.items():
+        decode = costs.profile.decode
+        assert costs.identified == ("h200" in hardware)
+        for low, batch, high in zip(decode.context_low_ps, decode.sequences, decode.context_high_ps, strict=True):
+            assert low <= costs.decode_coefficients(batch)[1] <= high
+
+
+@given(calibrated, sequences, st.integers(1, 4000), more)
+def test_decode_never_falls_in_sequences_of_equal_context(
+    costs: CalibratedCosts, sequences: int, each: int, more: int
+) -> None:
+    before, after = (costs.decode_ps(batch, batch * each) for batch in (sequences, sequences + more))
+    assert after >= before - (sequences + more) * each  # c(B) is rounded down to a picosecond a token
 
 
 def test_what_was_measured() -> None:

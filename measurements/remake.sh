@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Remake every shipped profile that is fitted to a table here: measurements/remake.sh [FOLDER]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${1:-emu/profiles/steps}
+emu=${EMU:-emu}
+$emu calibrate fit measurements/h200/llama3-8b.tp1.csv --unseen measurements/h200/llama3-8b.tp1.unseen.csv -o "$out"
+$emu calibrate fit measurements/h200/llama3-8b.tp1.csv --unseen measurements/h200/llama3-8b.tp1.unseen.csv --as-hardware h200-nvlink -o "$out"
+$emu calibrate fit measurements/h200/llama2-70b.tp8.csv --unseen measurements/h200/llama2-70b.tp8.unseen.csv -o "$out"
+$emu calibrate fit measurements/h200/llama2-70b.tp4.csv -o "$out"
+$emu calibrate fit measurements/h200/llama3-70b.tp8.csv -o "$out"
