@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from emu.fake.profiles import nearest, shipped_folder
+from emu.fake.profiles import ModelProfile, nearest, shipped_folder
 from emu.refusal import Refusal
 
 WEIGHT_BYTES = 2
@@ -67,6 +67,21 @@ class Architecture:
             intermediate=self.intermediate // tensor_parallel,
             vocabulary=self.vocabulary // tensor_parallel,
         )
+
+
+def model_profile(architecture: Architecture) -> ModelProfile:
+    """What the cost of serving it hangs on."""
+    return ModelProfile(
+        name=architecture.name,
+        layers=architecture.layers,
+        hidden=architecture.hidden,
+        heads=architecture.heads,
+        kv_heads=architecture.kv_heads,
+        head_dim=architecture.head_dim,
+        weights_bytes=WEIGHT_BYTES * architecture.parameters,
+        kv_bytes_per_token=architecture.kv_bytes_per_token,
+        source="from a config.json: a decoder with gated feed-forward layers, 16-bit weights and cache",
+    )
 
 
 def shipped_architectures() -> tuple[str, ...]:

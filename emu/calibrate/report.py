@@ -20,7 +20,8 @@ PARTS = {
     "unseen_prefill": "prefill, cells between (another table)",
     "unseen_decode": "decode, cells between (another table)",
     "unseen_mixed": "mixed, cells between (another table)",
-    "left_out_pair": "predicted as if never measured",
+    "left_out_prefill": "prefill, other profiles predicted as if never measured",
+    "left_out_decode": "decode, other profiles predicted as if never measured",
 }
 """The parts of [evidence] that hold errors, and what each is called."""
 

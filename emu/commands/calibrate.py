@@ -207,6 +207,38 @@ def check(
 
 
 @calibrate.command()
+@click.option("--model-config", required=True, help="A shipped model's name, or a config.json.")
+@click.option("--hardware", required=True, help="A shipped machine's name, or a file with a [roofline].")
+@click.option("--tensor-parallel", type=click.IntRange(1, 1024), default=1, help="GPUs.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="FILE.toml, or a folder.")
+@click.option("--model-profile", type=click.Path(path_type=Path), help="Write the model's own profile there as well.")
+def predict(model_config: str, hardware: str, tensor_parallel: int, out: Path, model_profile: Path | None) -> None:
+    """Make a profile that nobody measured, by a roofline with the efficiencies of measured ones."""
+    import attrs
+    import tomli_w
+
+    from emu.calibrate import architecture, making, predict, report
+    from emu.calibrate.roofline import roofline
+    from emu.refusal import Refusal
+
+    shape = architecture.load_architecture(model_config)
+    model = architecture.model_profile(shape)
+    shape.shard(tensor_parallel)
+    line = roofline(model, hardware, tensor_parallel)
+    if tensor_parallel > line.hardware.gpus:
+        raise Refusal("--tensor-parallel", f"expected at most the {line.hardware.gpus} GPUs of {line.hardware.name}")
+    for path in (out, model_profile):
+        if path is not None and not path.parent.is_dir():
+            raise Refusal(str(path), "expected a file in a folder that exists")
+    profile = predict.predict(line, predict.measured_references(report.shipped_profiles()))
+    path = out / making.file_name(profile) if out.is_dir() else out
+    path.write_text(making.as_toml(profile), encoding="utf-8")
+    if model_profile is not None:
+        model_profile.write_text(tomli_w.dumps(attrs.asdict(model)), encoding="utf-8")
+    click.echo("\n".join([*report.fit_lines(profile), f"  written to {path}"]))
+
+
+@calibrate.command()
 def report() -> None:
     """Print the errors of every shipped profile as a Markdown table."""
     from emu.calibrate.report import validation_markdown

@@ -28,6 +28,9 @@ The table of measurements brackets it: Llama2-70B on two H100 ran 32 sequences o
 so what is neither weights nor cache lies between 2.9 and 6.0 GiB a GPU.
 """
 
+OTHER_TABLES = ("power", "roofline")
+"""Tables of a hardware profile that have readers of their own: `emu.fake.power` and `emu.calibrate.datasheet`."""
+
 Profile = TypeVar("Profile")
 
 
@@ -104,7 +107,7 @@ def load_model(name_or_path: str, folder: Path | None = None) -> ModelProfile:
 def load_hardware(name_or_path: str, folder: Path | None = None) -> HardwareProfile:
     """The hardware profile of a shipped name or of a TOML file; as `load_model`.
 
-    Its [power] table is another reader's (`emu.fake.power`).
+    Its `OTHER_TABLES` are other readers'.
     """
     return _load(HardwareProfile, "hardware", SHIPPED_HARDWARE, name_or_path, folder)
 
@@ -189,7 +192,8 @@ def _load_shipped(kind: type[Any], folder_name: str, name: str) -> object:
 
 def _parse(kind: type[Profile], table: dict[str, Any], where: str) -> Profile:
     if kind is HardwareProfile:
-        table.pop("power", None)
+        for other in OTHER_TABLES:
+            table.pop(other, None)
     return from_table(kind, table, where)
 
 

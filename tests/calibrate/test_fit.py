@@ -139,6 +139,7 @@ def test_a_batch_that_ran_in_pieces_is_excluded_and_named(tmp_path: Path) -> Non
     profile = fit.fit(cells, model, hardware, 8)
     assert profile.decode.sequences[-1] == 32
     assert profile.prefill.even_tokens[-1] == 16_384
+    assert profile.splitwise_sim is not None
     assert profile.splitwise_sim.tokens[-1] == 32_768  # that simulator takes every row
     assert evidence(cells, model, hardware, profile)["excluded"]["cells"] == ["64 prompts of 512"]
 

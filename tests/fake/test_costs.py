@@ -42,11 +42,15 @@ more = st.integers(0, 5_000)
 
 
 def test_the_shipped_combinations() -> None:
-    llama = {("llama2-70b", h, f"tp{t}") for h in ("dgx-a100", "dgx-h100", "dgx-h100-capped") for t in (2, 4, 8)}
-    bloom = {("bloom-176b", h, "tp8") for h in ("dgx-a100", "dgx-h100", "dgx-h100-capped")}
-    h200 = {("llama2-70b", "dgx-h200", "tp4"), ("llama2-70b", "dgx-h200", "tp8"), ("llama3-70b", "dgx-h200", "tp8")}
-    alone = {("llama3-8b", "dgx-h200", "tp1"), ("llama3-8b", "h200-nvlink", "tp1")}
-    assert set(ALL) == llama | bloom | h200 | alone
+    dgx = ("dgx-a100", "dgx-h100", "dgx-h200")
+    in_2023 = {(m, h, "tp8") for m in ("bloom-176b", "llama2-70b") for h in (*dgx[:2], "dgx-h100-capped")}
+    in_2023 |= {("llama2-70b", h, f"tp{t}") for h in (*dgx[:2], "dgx-h100-capped") for t in (2, 4)}
+    llama3 = {("llama3-8b", h, f"tp{t}") for h in dgx for t in (1, 2, 4, 8)}
+    llama3 |= {("llama3-70b", h, f"tp{t}") for h in dgx for t in (4, 8)} | {("llama3-70b", "dgx-h200", "tp2")}
+    h200 = {("llama2-70b", "dgx-h200", "tp4"), ("llama2-70b", "dgx-h200", "tp8"), ("llama3-8b", "h200-nvlink", "tp1")}
+    assert set(ALL) == in_2023 | llama3 | h200
+    predicted = {key for key, costs in ALL.items() if "PREDICTED" in costs.profile.source}
+    assert predicted == llama3 - {("llama3-8b", "dgx-h200", "tp1"), ("llama3-70b", "dgx-h200", "tp8")}
 
 
 @given(calibrated, tokens, prompts, cached, more, more)
@@ -166,7 +170,7 @@ def test_capped_is_derived(model: str, tensor_parallel: int) -> None:
 def test_the_context_term_is_identified_where_a_grid_was_measured() -> None:
     for (_, hardware, _), costs in ALL.items():
         decode = costs.profile.decode
-        assert costs.identified == ("h200" in hardware)
+        assert costs.identified == ("h200" in hardware and "PREDICTED" not in costs.profile.source)
         for low, batch, high in zip(decode.context_low_ps, decode.sequences, decode.context_high_ps, strict=True):
             assert low <= costs.decode_coefficients(batch)[1] <= high
 

@@ -136,9 +136,11 @@ def test_every_step_file_carries_its_evidence() -> None:
     for name in shipped_names("steps"):
         profile = parse_steps(shipped_folder("steps").joinpath(f"{name}.toml").read_bytes(), name)
         assert f"{profile.model}.{profile.hardware}.tp{profile.tensor_parallel}" == name
-        decode = profile.evidence["decode_batches" if profile.splitwise_sim else "decode"]
-        assert decode["interpolated_mape_pct"] < 4
-        assert {"prefill_single", "prefill_even", "scatter", "not_identified"} <= set(profile.evidence)
+        assert "not_identified" in profile.evidence
+        if "PREDICTED" not in profile.source:
+            decode = profile.evidence["decode_batches" if profile.splitwise_sim else "decode"]
+            assert decode["interpolated_mape_pct"] < 4
+            assert {"prefill_single", "prefill_even", "scatter"} <= set(profile.evidence)
         assert profile.source
         assert profile.decode.source
 
