@@ -62,6 +62,9 @@ _PROMPTS = st.one_of(
     st.integers(1, 5000),
 )
 _OUTPUTS = st.one_of(st.sampled_from((2, 1, 1, 10)), st.integers(1, 80), st.integers(1, 300))
+_TOGETHER_MS = st.one_of(st.just(0), st.integers(0, 30).map(lambda at: at * 10))
+_SMALL_PROMPTS = st.one_of(st.sampled_from((100, 16, 32, 300)), st.integers(1, 400))
+_LONG_OUTPUTS = st.one_of(st.sampled_from((100, 1, 200)), st.integers(2, 300))
 
 
 def of(own: T, *others: T) -> st.SearchStrategy[T]:
@@ -69,21 +72,25 @@ def of(own: T, *others: T) -> st.SearchStrategy[T]:
     return st.sampled_from((own, *others))
 
 
-def workloads(most: int = MOST_REQUESTS) -> st.SearchStrategy[tuple[Row, ...]]:
-    """Requests that press: bursts and ties, giants, answers of one token, prompts that fill blocks exactly."""
-    row = st.builds(
-        lambda at_ms, prompt, output: Row(at_s=at_ms / 1000, prompt_tokens=prompt, output_tokens=output),
-        _TIMES_MS,
-        _PROMPTS,
-        _OUTPUTS,
+@st.composite
+def workloads(draw: st.DrawFn, tight: bool = False, most: int = MOST_REQUESTS) -> tuple[Row, ...]:
+    """Requests that press: bursts and ties, giants, answers of one token, prompts that fill blocks exactly.
+
+    `tight`: several that come together, with long answers, so that what runs outgrows a small memory.
+    """
+    times, prompts, outputs = (
+        (_TOGETHER_MS, _SMALL_PROMPTS, _LONG_OUTPUTS) if tight else (_TIMES_MS, _PROMPTS, _OUTPUTS)
     )
-    return st.lists(row, min_size=1, max_size=most).map(tuple)
+    count = draw(st.integers(1, most))
+    return tuple(
+        Row(at_s=draw(times) / 1000, prompt_tokens=draw(prompts), output_tokens=draw(outputs)) for _ in range(count)
+    )
 
 
 @st.composite
-def groups(draw: st.DrawFn, base: tuple[MachineGroup, ...]) -> tuple[MachineGroup, ...]:
+def groups(draw: st.DrawFn, base: tuple[MachineGroup, ...], tight: bool = False) -> tuple[MachineGroup, ...]:
     """One to three machines of each group, with as many KV blocks as their memory leaves, or few."""
-    blocks = draw(st.sampled_from((None, 400, 330, 120, 60, 40)))
+    blocks = draw(st.sampled_from((40, 60, 25, 100) if tight else (None, 400, 330, 120, 60, 40)))
     return tuple(
         evolve(
             group,
@@ -99,7 +106,7 @@ def routers(own: Router) -> st.SearchStrategy[Router]:
         evolve,
         st.just(own),
         report_every_s=of(own.report_every_s, 0.1, 0.013, 0.0),
-        prefill_queue_limit_tokens=of(own.prefill_queue_limit_tokens, 8192, 2048, 300),
+        prefill_queue_limit_tokens=of(own.prefill_queue_limit_tokens, 2048, 300),
         queue_limit_requests=of(own.queue_limit_requests, 0, 0, 3),
         go_home=of(own.go_home, "drained", "idle"),
         repurpose_after_s=of(own.repurpose_after_s, 60.0, 0.5),
@@ -111,7 +118,7 @@ def schedulers(own: Scheduler) -> st.SearchStrategy[Scheduler]:
         evolve,
         st.just(own),
         prefill_batch_tokens=of(own.prefill_batch_tokens, 2048, 512, 64),
-        decode_batch=of(own.decode_batch, 512, 5, 2),
+        decode_batch=of(own.decode_batch, 512, 5, 2, 1),
         reserve=of(own.reserve, *(() if own.preempted == "keep" else ("growth", "growth", "max_tokens"))),
         max_preemptions=of(own.max_preemptions, 4, 1, 0),
         watermark=of(own.watermark, 0.01, 0.0, 0.1),
@@ -119,10 +126,17 @@ def schedulers(own: Scheduler) -> st.SearchStrategy[Scheduler]:
 
 
 def transfers(own: Transfer) -> st.SearchStrategy[Transfer]:
+    """Leases as they are, or so short that they end within a run."""
+    leases = of((own.lease_s, own.heartbeat_s), (30.0, 5.0), (1.0, 0.2), (0.2, 0.05))
+    return leases.flatmap(lambda lease: _transfers(evolve(own, lease_s=lease[0], heartbeat_s=lease[1])))
+
+
+def _transfers(own: Transfer) -> st.SearchStrategy[Transfer]:
     return st.builds(
         evolve,
         st.just(own),
         mode=of(own.mode, "auto", "serialized", "layer-wise"),
+        threshold_tokens=of(own.threshold_tokens, 512, 100),
         signal_s=of(own.signal_s, None, 0.0),
     )
 
@@ -182,8 +196,9 @@ def late() -> st.SearchStrategy[Delay]:
 @st.composite
 def situations(draw: st.DrawFn, base: Scenario, faults: Plans | None = None) -> Scenario:
     """A whole situation around `base`, its requests written out; faults strike from the plans given."""
-    requests = draw(workloads())
-    machines = draw(groups(base.machines))
+    tight = draw(st.sampled_from((False, False, True)))
+    requests = draw(workloads(tight))
+    machines = draw(groups(base.machines, tight))
     asked = draw(of(base.workload.max_tokens, 200, "exact", 16))
     interleaving = draw(of(base.interleaving, 1, 2, 3))
     delays = draw(st.lists(late(), max_size=MOST_DELAYS).map(tuple)) if faults is not None else ()
