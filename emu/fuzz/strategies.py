@@ -6,7 +6,9 @@ the scenario's model, hardware and policies; how many machines, how much memory,
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from functools import cache
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -31,9 +33,11 @@ from emu.scenario.schema import (
 )
 
 T = TypeVar("T")
+Section = TypeVar("Section", Router, Scheduler, Transfer, Network)
 
 MOST_REQUESTS = 14
 MOST_OF_A_POOL = 3
+KINDS_OF_REQUESTS = 4000
 MOST_DELAYS = 3
 MOST_FAULTS = 3
 
@@ -55,36 +59,40 @@ HOOKS = (
 )
 DELAYED = ("Grant", "Assign", "Reserve", "Acknowledge", "Abandon", "Ended", "Heartbeat")
 
-_TIMES_MS = st.one_of(st.sampled_from((0, 0, 1, 50)), st.integers(0, 200).map(lambda at: at * 10), st.integers(0, 3000))
-_PROMPTS = st.one_of(
-    st.sampled_from((100, 1, 15, 16, 17, 512, 1000, 2048, 2049)),
-    st.integers(1, 40).map(lambda n: n * 100),
-    st.integers(1, 5000),
-)
-_OUTPUTS = st.one_of(st.sampled_from((2, 1, 1, 10)), st.integers(1, 80), st.integers(1, 300))
-_TOGETHER_MS = st.one_of(st.just(0), st.integers(0, 30).map(lambda at: at * 10))
-_SMALL_PROMPTS = st.one_of(st.sampled_from((100, 16, 32, 300)), st.integers(1, 400))
-_LONG_OUTPUTS = st.one_of(st.sampled_from((100, 1, 200)), st.integers(2, 300))
-
 
 def of(own: T, *others: T) -> st.SearchStrategy[T]:
     """The scenario's own value, or one of the others."""
     return st.sampled_from((own, *others))
 
 
+@cache
+def rows(tight: bool) -> tuple[Row, ...]:
+    """Thousands of requests to choose from, since one draw for each is what examples can afford; the plainest first.
+
+    Bursts and ties, giants, answers of one token, prompts that fill blocks exactly. `tight`: they come together, with
+    long answers, so that what runs outgrows a small memory.
+    """
+    choose = random.Random(f"requests, tight: {tight}")
+
+    def one() -> Row:
+        if tight:
+            at_ms = choose.choice((0, 0, 10 * choose.randrange(30)))
+            prompt = choose.choice((100, 16, 32, 300, choose.randint(1, 400)))
+            return Row(at_s=at_ms / 1000, prompt_tokens=prompt, output_tokens=choose.randint(1, 300))
+        at_ms = choose.choice((0, 1, 50, 10 * choose.randrange(200), choose.randrange(3000)))
+        exact = choose.choice((1, 15, 16, 17, 100, 512, 1000, 2048, 2049))
+        prompt = choose.choice((exact, 100 * choose.randint(1, 40), choose.randint(1, 5000)))
+        output = choose.choice((1, 2, 10, choose.randint(1, 80), choose.randint(1, 300)))
+        return Row(at_s=at_ms / 1000, prompt_tokens=prompt, output_tokens=output)
+
+    return (Row(at_s=0.0, prompt_tokens=100, output_tokens=2), *(one() for _ in range(KINDS_OF_REQUESTS)))
+
+
 @st.composite
 def workloads(draw: st.DrawFn, tight: bool = False, most: int = MOST_REQUESTS) -> tuple[Row, ...]:
-    """Requests that press: bursts and ties, giants, answers of one token, prompts that fill blocks exactly.
-
-    `tight`: several that come together, with long answers, so that what runs outgrows a small memory.
-    """
-    times, prompts, outputs = (
-        (_TOGETHER_MS, _SMALL_PROMPTS, _LONG_OUTPUTS) if tight else (_TIMES_MS, _PROMPTS, _OUTPUTS)
-    )
-    count = draw(st.integers(1, most))
-    return tuple(
-        Row(at_s=draw(times) / 1000, prompt_tokens=draw(prompts), output_tokens=draw(outputs)) for _ in range(count)
-    )
+    """Requests that press, up to `most` of them."""
+    one = st.sampled_from(rows(tight))
+    return tuple(draw(one) for _ in range(draw(st.integers(1, most))))
 
 
 @st.composite
@@ -101,54 +109,55 @@ def groups(draw: st.DrawFn, base: tuple[MachineGroup, ...], tight: bool = False)
     )
 
 
-def routers(own: Router) -> st.SearchStrategy[Router]:
-    return st.builds(
-        evolve,
-        st.just(own),
-        report_every_s=of(own.report_every_s, 0.1, 0.013, 0.0),
-        prefill_queue_limit_tokens=of(own.prefill_queue_limit_tokens, 2048, 300),
-        queue_limit_requests=of(own.queue_limit_requests, 0, 0, 3),
-        go_home=of(own.go_home, "drained", "idle"),
-        repurpose_after_s=of(own.repurpose_after_s, 60.0, 0.5),
+def varied(own: Section, **choices: tuple[object, ...]) -> tuple[Section, ...]:
+    """This section of a scenario, and others in which each key named is as it is here, or one of its choices."""
+    choose = random.Random(",".join(choices))
+    others = [{key: choose.choice((getattr(own, key), *values)) for key, values in choices.items()} for _ in range(96)]
+    return (own, *(evolve(own, **other) for other in others))
+
+
+@cache
+def routers(own: Router) -> tuple[Router, ...]:
+    return varied(
+        own,
+        report_every_s=(0.1, 0.013, 0.0),
+        prefill_queue_limit_tokens=(2048, 300),
+        queue_limit_requests=(0, 0, 3),
+        go_home=("drained", "idle"),
+        repurpose_after_s=(60.0, 0.5),
     )
 
 
-def schedulers(own: Scheduler) -> st.SearchStrategy[Scheduler]:
-    return st.builds(
-        evolve,
-        st.just(own),
-        prefill_batch_tokens=of(own.prefill_batch_tokens, 2048, 512, 64),
-        decode_batch=of(own.decode_batch, 512, 5, 2, 1),
-        reserve=of(own.reserve, *(() if own.preempted == "keep" else ("growth", "growth", "max_tokens"))),
-        max_preemptions=of(own.max_preemptions, 4, 1, 0),
-        watermark=of(own.watermark, 0.01, 0.0, 0.1),
+@cache
+def schedulers(own: Scheduler) -> tuple[Scheduler, ...]:
+    return varied(
+        own,
+        prefill_batch_tokens=(2048, 512, 64),
+        decode_batch=(512, 5, 2, 1),
+        reserve=() if own.preempted == "keep" else ("growth", "growth", "max_tokens"),
+        max_preemptions=(4, 1, 0),
+        watermark=(0.01, 0.0, 0.1),
     )
 
 
-def transfers(own: Transfer) -> st.SearchStrategy[Transfer]:
+@cache
+def transfers(own: Transfer) -> tuple[Transfer, ...]:
     """Leases as they are, or so short that they end within a run."""
-    leases = of((own.lease_s, own.heartbeat_s), (30.0, 5.0), (1.0, 0.2), (0.2, 0.05))
-    return leases.flatmap(lambda lease: _transfers(evolve(own, lease_s=lease[0], heartbeat_s=lease[1])))
+    leases = ((own.lease_s, own.heartbeat_s), (30.0, 5.0), (1.0, 0.2), (0.2, 0.05))
+    sections = [evolve(own, lease_s=lease_s, heartbeat_s=heartbeat_s) for lease_s, heartbeat_s in leases]
+    found = [
+        each
+        for section in sections
+        for each in varied(
+            section, mode=("auto", "serialized", "layer-wise"), signal_s=(None, 0.0), threshold_tokens=(512, 100)
+        )
+    ]
+    return (own, *random.Random("transfers").sample(found, 96))
 
 
-def _transfers(own: Transfer) -> st.SearchStrategy[Transfer]:
-    return st.builds(
-        evolve,
-        st.just(own),
-        mode=of(own.mode, "auto", "serialized", "layer-wise"),
-        threshold_tokens=of(own.threshold_tokens, 512, 100),
-        signal_s=of(own.signal_s, None, 0.0),
-    )
-
-
-def networks(own: Network) -> st.SearchStrategy[Network]:
-    return st.builds(
-        evolve,
-        st.just(own),
-        control_latency_s=of(own.control_latency_s, 0.0002, 0.02),
-        bandwidth_factor=of(own.bandwidth_factor, 1.0, 0.05, 0.01),
-        sharing=of(own.sharing, "fair", "none"),
-    )
+@cache
+def networks(own: Network) -> tuple[Network, ...]:
+    return varied(own, control_latency_s=(0.0002, 0.02), bandwidth_factor=(1.0, 0.05, 0.01), sharing=("fair", "none"))
 
 
 def fault_plans(most: int = MOST_FAULTS) -> Plans:
@@ -209,10 +218,10 @@ def situations(draw: st.DrawFn, base: Scenario, faults: Plans | None = None) -> 
         faults=plan,
         interleaving=interleaving,
         delays=delays,
-        router=draw(routers(base.router)),
-        scheduler=draw(schedulers(base.scheduler)),
-        transfer=draw(transfers(base.transfer)),
-        network=draw(networks(base.network)),
+        router=draw(st.sampled_from(routers(base.router))),
+        scheduler=draw(st.sampled_from(schedulers(base.scheduler))),
+        transfer=draw(st.sampled_from(transfers(base.transfer))),
+        network=draw(st.sampled_from(networks(base.network))),
         workload=WorkloadSource(requests=requests, max_tokens=asked),
         run=RunLimits(liveness_s=max(60.0, base.run.liveness_s)),
     )
