@@ -33,7 +33,7 @@ from emu.scenario.schema import (
 )
 
 T = TypeVar("T")
-Section = TypeVar("Section", Router, Scheduler, Transfer, Network)
+Section = TypeVar("Section", bound=Router | Scheduler | Transfer | Network)
 
 MOST_REQUESTS = 14
 MOST_OF_A_POOL = 3
@@ -112,7 +112,9 @@ def groups(draw: st.DrawFn, base: tuple[MachineGroup, ...], tight: bool = False)
 def varied(own: Section, **choices: tuple[object, ...]) -> tuple[Section, ...]:
     """This section of a scenario, and others in which each key named is as it is here, or one of its choices."""
     choose = random.Random(",".join(choices))
-    others = [{key: choose.choice((getattr(own, key), *values)) for key, values in choices.items()} for _ in range(96)]
+    others: list[dict[str, Any]] = [
+        {key: choose.choice((getattr(own, key), *values)) for key, values in choices.items()} for _ in range(96)
+    ]
     return (own, *(evolve(own, **other) for other in others))
 
 

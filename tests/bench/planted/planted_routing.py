@@ -64,9 +64,9 @@ ROUTING = (
     ),
     Planted(
         "stale-rank",
-        f"{RANKING}.update",
-        "if self._current.get(load.machine) != rank:",
-        "if self._current.get(load.machine, 1 << 62) > rank:",
+        f"{RANKING}._settle",
+        "if self._current.get(machine) != rank:",
+        "if self._current.get(machine, 1 << 62) > rank:",
         "a machine's rank only ever improves",
         wastes=True,
     ),
@@ -131,8 +131,8 @@ ROUTING = (
     Planted(
         "open-for-ever",
         f"{ROUTER}._ended",
-        "self.open.pop(ended.request_id, None)",
-        'self.open.pop(ended.request_id, None) if ended.status == "completed" else None',
+        "entry.attempt == ended.attempt:",
+        'entry.attempt == ended.attempt and ended.status == "completed":',
         "a request that failed stays open at the router",
         window=True,
     ),

@@ -79,7 +79,7 @@ TRANSFERS = (
     ),
     Planted(
         "wrong-one-leaves",
-        f"{RECEIVER}._abandon",
+        f"{RECEIVER}._dequeue",
         "self.queue.remove(incoming)",
         "self.queue.popleft()",
         "an abandoned reservation takes the head of the queue with it",
@@ -87,7 +87,7 @@ TRANSFERS = (
     ),
     Planted(
         "asks-for-ever",
-        f"{RECEIVER}._abandon",
+        f"{RECEIVER}._dequeue",
         "self.queued_blocks -= incoming.blocks",
         "self.queued_blocks -= 0",
         "the blocks of a reservation that was abandoned in the queue still count as asked for",
@@ -95,7 +95,7 @@ TRANSFERS = (
     ),
     Planted(
         "promised-for-ever",
-        f"{RECEIVER}._forget",
+        f"{RECEIVER}.signalled",
         "self.granted_blocks -= incoming.blocks",
         "self.granted_blocks -= incoming.blocks - 1",
         "a block of every transfer counts as promised for ever",
