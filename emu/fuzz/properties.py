@@ -123,11 +123,10 @@ def _monotone(scenario: Scenario, _run: Judged, pick: int, clusters: Clusters) -
 
 def _renaming(scenario: Scenario, run: Judged, _pick: int, clusters: Clusters) -> Iterator[str]:
     """A request that is rejected at its arrival costs nothing, and gives every other the next name."""
-    if (
-        scenario.router.policy == "random"
-        or scenario.router.queue_limit_requests
-        or any(group.kv_blocks is None for group in scenario.machines)
-    ):
+    unbounded = any(group.kv_blocks is None for group in scenario.machines)
+    source = scenario.router
+    # draws go by arrival, limits count the giant for a moment, and a fault may name a request
+    if unbounded or source.policy == "random" or source.queue_limit_requests or scenario.faults or scenario.delays:
         return
     largest = max(group.kv_blocks or 0 for group in scenario.machines)
     giant = Row(at_s=0.0, prompt_tokens=scenario.scheduler.block_tokens * (largest + 1), output_tokens=1)

@@ -9,16 +9,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import cache
-from itertools import combinations
 from typing import Any, TypeVar
 
 from attrs import evolve
 from hypothesis import strategies as st
 
+from emu.scenario.draw import draw_plan
 from emu.scenario.schema import (
     Delay,
     Fault,
-    FaultKind,
     MachineGroup,
     Network,
     Pool,
@@ -41,22 +40,9 @@ KINDS_OF_REQUESTS = 4000
 MOST_DELAYS = 3
 MOST_FAULTS = 3
 
-Plans = Callable[[tuple[str, ...]], st.SearchStrategy[tuple[Fault, ...]]]
-"""Fault plans, for machines of the names given."""
+Plans = Callable[[Scenario], st.SearchStrategy[tuple[Fault, ...]]]
+"""Fault plans against a scenario's machines and requests."""
 
-STRIKING: tuple[FaultKind, ...] = ("delay", "duplicate", "reorder", "lose", "slow", "pause", "link_down", "crash")
-STRUCK = ("Grant", "Assign", "Reserve", "Acknowledge", "Abandon", "Ended", "Heartbeat", "Cancel", "Welcome")
-HOOKS = (
-    "Assigned",
-    "Queued",
-    "Reserved",
-    "Granted",
-    "StepStarted",
-    "TransferStarted",
-    "Landed",
-    "Committed",
-    "Preempted",
-)
 DELAYED = ("Grant", "Assign", "Reserve", "Acknowledge", "Abandon", "Ended", "Heartbeat")
 
 
@@ -163,35 +149,15 @@ def networks(own: Network) -> tuple[Network, ...]:
 
 
 def fault_plans(most: int = MOST_FAULTS) -> Plans:
-    """At most so many faults, each of which heals: message faults and slowness, pauses, cuts, crashes."""
+    """At most so many faults, each of which heals or strikes once, aimed at requests that are under way."""
 
-    def plans(names: tuple[str, ...]) -> st.SearchStrategy[tuple[Fault, ...]]:
-        return st.lists(fault(names), max_size=most).map(tuple)
+    def plans(scenario: Scenario) -> st.SearchStrategy[tuple[Fault, ...]]:
+        if len(machine_names(scenario)) < 2:
+            return st.just(())
+        seeds = st.none() | st.integers(0, 2**32)
+        return seeds.map(lambda seed: () if seed is None else draw_plan(seed, scenario, most))
 
     return plans
-
-
-@st.composite
-def fault(draw: st.DrawFn, names: tuple[str, ...]) -> Fault:
-    """One fault among machines of these names. Times are drawn where requests are under way."""
-    kind: FaultKind = draw(st.sampled_from(STRIKING))
-    if kind in ("lose", "duplicate", "reorder", "delay"):
-        by_s = draw(st.sampled_from((0.01, 0.5))) if kind == "delay" else None
-        message = draw(st.sampled_from(STRUCK))
-        return Fault(kind=kind, message=message, nth=draw(st.integers(1, 6)), by_s=by_s)
-    when: dict[str, Any] = {"at_s": draw(st.integers(0, 60).map(lambda at: at / 20))}
-    if draw(st.booleans()):
-        when = {"on": draw(st.sampled_from(HOOKS)), "nth": draw(st.integers(1, 4))}
-        after_s = draw(st.sampled_from((None, 0.0001, 0.01)))
-        when |= {} if after_s is None else {"after_s": after_s}
-    heal_after_s = draw(st.sampled_from((1.0, 0.05, 0.3, 3.0)))
-    if kind == "link_down":
-        ends = draw(st.sampled_from(tuple(combinations(names, 2)))) if len(names) > 1 else None
-        if ends is None:
-            return Fault(kind="pause", machine=names[0], heal_after_s=heal_after_s, **when)
-        return Fault(kind=kind, machines=ends, heal_after_s=heal_after_s, **when)
-    factor = 4.0 if kind == "slow" else None
-    return Fault(kind=kind, machine=draw(st.sampled_from(names)), heal_after_s=heal_after_s, factor=factor, **when)
 
 
 def late() -> st.SearchStrategy[Delay]:
@@ -213,10 +179,15 @@ def situations(draw: st.DrawFn, base: Scenario, faults: Plans | None = None) -> 
     asked = draw(of(base.workload.max_tokens, 200, "exact", 16))
     interleaving = draw(of(base.interleaving, 1, 2, 3))
     delays = draw(st.lists(late(), max_size=MOST_DELAYS).map(tuple)) if faults is not None else ()
-    plan = draw(faults(machine_names(evolve(base, machines=machines)))) if faults is not None else ()
+    source = base.workload
+    patience = (source.client_timeout_s, source.client_retries) if faults is None else (20.0, 4)
+    workload = WorkloadSource(
+        requests=requests, max_tokens=asked, client_timeout_s=patience[0], client_retries=patience[1]
+    )
+    around = evolve(base, machines=machines, workload=workload)
+    plan = () if faults is None else draw(faults(around))
     return evolve(
-        base,
-        machines=machines,
+        around,
         faults=plan,
         interleaving=interleaving,
         delays=delays,
@@ -224,7 +195,6 @@ def situations(draw: st.DrawFn, base: Scenario, faults: Plans | None = None) -> 
         scheduler=draw(st.sampled_from(schedulers(base.scheduler))),
         transfer=draw(st.sampled_from(transfers(base.transfer))),
         network=draw(st.sampled_from(networks(base.network))),
-        workload=WorkloadSource(requests=requests, max_tokens=asked),
         run=RunLimits(liveness_s=max(60.0, base.run.liveness_s)),
     )
 
