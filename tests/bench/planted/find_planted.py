@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from planted_bugs import BUGS
-from planting import planted
 
+from bench.planted.planted_bugs import BUGS
+from bench.planted.planting import planted
 from emu.fuzz.hunt import Caught, Hunt, Limits
 from emu.fuzz.strategies import clusters, fault_plans, situations
 

@@ -1,6 +1,6 @@
 """Planted bugs of memory: blocks, their growth, who gives way, and leases. Nothing is run here."""
 
-from planting import Planted
+from bench.planted.planting import Planted
 
 BLOCKS, DECODE, MIXED = "emu.control.blocks:BlockPool", "emu.control.decode:Decoder", "emu.control.mixed:Scheduler"
 LEASES, QUEUE = "emu.control.transfer.leases:Leases", "emu.control.prefill:PrefillQueue"

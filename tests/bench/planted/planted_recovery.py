@@ -3,7 +3,7 @@
 None of them shows without a fault.
 """
 
-from planting import Planted
+from bench.planted.planting import Planted
 
 RECOVERY, MACHINE = "emu.control.recovery:Recovery", "emu.control.machine:Machine"
 RECEIVER, NODE = "emu.control.transfer.receiver:Receiver", "emu.node.machine_node:MachineNode"

@@ -1,6 +1,6 @@
 """Planted bugs of the router: beliefs, ranks, placement steps, and machines that move. Nothing is run here."""
 
-from planting import Planted
+from bench.planted.planting import Planted
 
 LOAD, RANKING, POOLS = "emu.control.pools:Load", "emu.control.pools:Ranking", "emu.control.pools:Pools"
 ROUTER, PLACEMENT = "emu.control.router:Router", "emu.control.placement"

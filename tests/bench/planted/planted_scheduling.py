@@ -1,6 +1,6 @@
 """Planted bugs of scheduling: batches, who rides, who waits, and what a machine says of itself. Nothing is run here."""
 
-from planting import Planted
+from bench.planted.planting import Planted
 
 MIXED, DECODE, QUEUE = "emu.control.mixed:Scheduler", "emu.control.decode:Decoder", "emu.control.prefill:PrefillQueue"
 MACHINE = "emu.control.machine:Machine"

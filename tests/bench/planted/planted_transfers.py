@@ -1,6 +1,6 @@
 """Planted bugs of transfers: grants, puts, signals, acknowledgements, and what is given up. Nothing is run here."""
 
-from planting import Planted
+from bench.planted.planting import Planted
 
 SENDER, RECEIVER = "emu.control.transfer.sender:Sender", "emu.control.transfer.receiver:Receiver"
 MACHINE, NODE = "emu.control.machine:Machine", "emu.node.machine_node:MachineNode"

@@ -3,9 +3,9 @@
 import inspect
 
 import pytest
-from planted_bugs import BUGS
-from planting import NotThere, Planted, _find, planted
 
+from bench.planted.planted_bugs import BUGS
+from bench.planted.planting import NotThere, Planted, _find, planted
 from emu.control.blocks import BlockPool
 
 
