@@ -131,8 +131,8 @@ ROUTING = (
     Planted(
         "open-for-ever",
         f"{ROUTER}._ended",
-        "entry.attempt == ended.attempt:",
-        'entry.attempt == ended.attempt and ended.status == "completed":',
+        "entry.prefill != NOWHERE:",
+        'entry.prefill != NOWHERE and ended.status == "completed":',
         "a request that failed stays open at the router",
         window=True,
     ),
