@@ -41,7 +41,7 @@ class LeasesAndModel(RuleBasedStateMachine):
     @rule(keys=st.lists(KEYS))
     def some_are_renewed(self, keys: list[Key]) -> None:
         self.leases.renew(keys, self.now)
-        self.deadlines |= {key: self.now + 10 for key in keys if key in self.deadlines}
+        self.deadlines |= {key: self.now + 10 for key in keys if self.deadlines.get(key, self.now) > self.now}
 
     @rule(key=KEYS)
     def one_ends(self, key: Key) -> None:
