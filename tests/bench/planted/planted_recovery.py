@@ -35,7 +35,7 @@ RECOVERING = (
     ),
     Planted(
         "cancels-half",
-        f"{RECOVERY}._give_up",
+        f"{RECOVERY}._cancel",
         "for machine in {entry.prefill: None, entry.decode: None}:",
         "for machine in (entry.decode,):",
         "an attempt that is given up is not cancelled on its prefill machine",

@@ -130,9 +130,9 @@ ROUTING = (
     ),
     Planted(
         "open-for-ever",
-        f"{ROUTER}._ended",
+        "emu.control.recovery:Recovery.ended",
         "entry.prefill != NOWHERE:",
-        'entry.prefill != NOWHERE and ended.status == "completed":',
+        'entry.prefill != NOWHERE and message.status == "completed":',
         "a request that failed stays open at the router",
         window=True,
     ),

@@ -64,6 +64,8 @@ def _find(bug: Planted) -> tuple[Any, str, Any]:
     *outer, name = path.split(".")
     for part in outer:
         owner = getattr(owner, part)
+    if name not in owner.__dict__:
+        raise NotThere(f"{bug.name}: there is no {bug.where}")
     function = owner.__dict__[name]
     return owner, name, function.fget if isinstance(function, property) else function
 
