@@ -109,7 +109,9 @@ class FaultyWire:
 
 
 def request_of(message: Any) -> int:
-    """The request that a message is about; -1 of none."""
+    """The request that a message is about, of several the first; -1 of none."""
+    if type(message) is Heartbeat:
+        return message.transfers[0][0] if message.transfers else -1
     asked = getattr(message, "request", None)
     found: int = getattr(message, "request_id", -1) if asked is None else asked.request_id
     return found

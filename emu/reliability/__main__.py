@@ -1,0 +1,46 @@
+"""`python -m emu.reliability`: count the table, draw the plans, run the clusters, and write docs/reliability.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from attrs import evolve
+
+from emu.reliability.cells import table
+from emu.reliability.page import page
+from emu.reliability.plans import Tally, drawn
+from emu.reliability.rolling import crash_of_a_tenth, measured, rolling_restart, shipped
+from emu.reliability.trial import Trials
+from emu.scenario.draw import KINDS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m emu.reliability", description=__doc__)
+    parser.add_argument("--plans", type=int, default=10_000, help="how many plans are drawn")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of arrivals in each whole cluster")
+    parser.add_argument("--out", type=Path, default=Path("docs/reliability.md"))
+    arguments = parser.parse_args()
+
+    def tell(tally: Tally) -> None:
+        print(f"\r{tally.plans} plans, {len(tally.bad)} broke something", end="", file=sys.stderr, flush=True)
+
+    tables = {"put": table(Trials(), "put")}
+    tally = drawn(0, arguments.plans, arguments.processes, tell)
+    whole = shipped("splitwise_hh.toml")
+    whole = evolve(whole, workload=evolve(whole.workload, duration_s=arguments.seconds))
+    curves = [
+        measured("A tenth of the machines crash at once (splitwise_hh, 70 RPS)", crash_of_a_tenth(whole, 40.0)),
+        measured("A rolling restart of all machines (splitwise_hh, 70 RPS)", rolling_restart(whole, 30.0, 1.5)),
+    ]
+    command = f"python -m emu.reliability --plans {arguments.plans} --seconds {arguments.seconds:g}"
+    arguments.out.write_text(page(tables, KINDS, tally, curves, command))
+    bad = any(cell.bad for cells in tables.values() for cell in cells.values())
+    return int(bad or bool(tally.bad) or any(curve.broken for curve in curves))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The page: docs/reliability.md, from tables that were counted. It judges nothing and runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from emu.reliability.cells import Cell, why_not
+from emu.reliability.phases import PHASES
+from emu.reliability.plans import Tally
+from emu.reliability.rolling import Curve
+
+_SHORT = ("queued", "prefilling", "moving, 1st half", "moving, 2nd half", "decode not told", "not acked", "decoding")
+
+
+def page(
+    tables: Mapping[str, Mapping[tuple[str, str], Cell]],
+    kinds: Sequence[str],
+    tally: Tally,
+    curves: Iterable[Curve],
+    command: str,
+) -> str:
+    """All of it, as Markdown."""
+    parts = [
+        "# What faults cost",
+        f"Made by `{command}`; every figure is counted from records. A strike counts in a cell only where the record has "
+        "it at a time when the request that it was aimed at was open and in that phase (the run without faults, which is "
+        "the same until the first strike, says which). *Lost*: a request that had to complete and did not. *Corrupted*: "
+        "an answer that is not the one without faults. *Orphan*: the longest that a loan of blocks was held with neither "
+        "a live attempt nor a posted transfer to hold it for.",
+    ]
+    for direction, cells in tables.items():
+        parts += [
+            f'## Every kind in every phase, `direction = "{direction}"`',
+            _grid(cells, kinds),
+            _rest(cells, kinds),
+        ]
+    parts += [_costs(tables), _drawn(tally)]
+    parts += [_curve(curve) for curve in curves]
+    return "\n\n".join(parts) + "\n"
+
+
+def _grid(cells: Mapping[tuple[str, str], Cell], kinds: Sequence[str]) -> str:
+    lines = [f"| strikes | {' | '.join(_SHORT)} | lost | corrupted | laws |", "|---" * (len(_SHORT) + 4) + "|"]
+    for kind in kinds:
+        row = [cells.get((kind, phase)) for phase in PHASES]
+        there = [cell for cell in row if cell is not None]
+        laws = sorted({law for cell in there for law in cell.laws})
+        lost, corrupted = sum(cell.lost for cell in there), sum(cell.corrupted for cell in there)
+        counts = " | ".join("-" if cell is None else str(cell.strikes) for cell in row)
+        lines.append(f"| {kind} | {counts} | {lost} | {corrupted} | {', '.join(laws) or 'held'} |")
+    return "\n".join(lines)
+
+
+def _rest(cells: Mapping[tuple[str, str], Cell], kinds: Sequence[str]) -> str:
+    reasons: dict[str, list[str]] = {}
+    for kind in kinds:
+        for phase, short in zip(PHASES, _SHORT, strict=True):
+            if (kind, phase) not in cells:
+                reasons.setdefault(why_not(kind, phase), []).append(f"{kind}/{short}")
+    lines = [f"- {reason}: {', '.join(missing)}" for reason, missing in reasons.items()]
+    return "Cells without a strike, and why:\n\n" + "\n".join(lines)
+
+
+def _costs(tables: Mapping[str, Mapping[tuple[str, str], Cell]]) -> str:
+    lines = ["| kind | strikes | time to detect, s (mean, most) | longest orphan, s | tokens made again a strike |"]
+    lines.append("|---|---|---|---|---|")
+    by_kind: dict[str, list[Cell]] = {}
+    for cells in tables.values():
+        for (kind, _), cell in cells.items():
+            by_kind.setdefault(kind, []).append(cell)
+    for kind, there in by_kind.items():
+        detect_s = [seconds for cell in there for seconds in cell.detect_s]
+        detect = f"{sum(detect_s) / len(detect_s):.2f}, {max(detect_s):.2f}" if detect_s else "-"
+        strikes, again = sum(cell.strikes for cell in there), sum(cell.tokens_again for cell in there)
+        orphan_s = max(cell.longest_orphan_s for cell in there)
+        lines.append(f"| {kind} | {strikes} | {detect} | {orphan_s:.2f} | {again / strikes:.0f} |")
+    return "\n".join(["## What a strike costs", "", *lines])
+
+
+def _drawn(tally: Tally) -> str:
+    share = 100 * tally.struck_live / max(1, tally.plans)
+    bad = "\n".join(f"- seed {seed}: {what}" for seed, what in tally.bad[:40]) or "None broke anything."
+    return (
+        "## Drawn plans\n\n"
+        f"{tally.plans} plans, drawn from seeds by `emu.scenario.draw`, each against a small cluster of its own; "
+        f"{tally.struck_live} of them ({share:.1f} %) struck a live request. {tally.requests} requests had to complete, "
+        f"{tally.lost} were lost, {tally.corrupted} answers were corrupted; the longest orphan lasted "
+        f"{tally.longest_orphan_s:.2f} s. Plans that broke something: {len(tally.bad)}.\n\n{bad}"
+    )
+
+
+def _curve(curve: Curve) -> str:
+    lines = ["| seconds | requests completed a second |", "|---|---|"]
+    lines += [f"| {first} to {last} | {rate:.1f} |" for first, last, rate in curve.rates]
+    statuses = ", ".join(f"{count} {status}" for status, count in curve.statuses.items())
+    recovered = "never" if curve.recovered_s is None else f"{curve.recovered_s:.0f} s after the last strike"
+    return "\n".join(
+        [
+            f"## {curve.title}",
+            "",
+            f"{curve.arrived} requests arrived: {statuses}. Back at 95 % of what was completed a second before, over "
+            f"10 s: {recovered}. Laws broken: {', '.join(curve.broken) or 'none'}.",
+            "",
+            *lines,
+        ]
+    )

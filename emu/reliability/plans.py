@@ -1,0 +1,78 @@
+"""Drawn plans, thousands of them, each in a small cluster of its own: how many struck, and what any of them broke."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+
+from attrs import define, field
+
+from emu.reliability.trial import Trials
+from emu.scenario.draw import draw_scenario
+
+_BATCH = 100
+
+
+@define(eq=False)
+class Tally:
+    """What so many plans came to. `bad` are the seeds of those that broke anything, with what they broke."""
+
+    plans: int = 0
+    struck_live: int = 0
+    requests: int = 0
+    lost: int = 0
+    corrupted: int = 0
+    orphan_block_s: float = 0.0
+    longest_orphan_s: float = 0.0
+    kinds: Counter[str] = field(factory=Counter)
+    bad: list[tuple[int, str]] = field(factory=list)
+
+    def add(self, other: Tally) -> None:
+        self.plans += other.plans
+        self.struck_live += other.struck_live
+        self.requests += other.requests
+        self.lost += other.lost
+        self.corrupted += other.corrupted
+        self.orphan_block_s += other.orphan_block_s
+        self.longest_orphan_s = max(self.longest_orphan_s, other.longest_orphan_s)
+        self.kinds += other.kinds
+        self.bad += other.bad
+
+
+def drawn(first: int, count: int, processes: int, tell: Callable[[Tally], None]) -> Tally:
+    """The plans of seeds `first` to `first + count - 1`; `tell` hears of the tally now and then."""
+    starts = range(first, first + count, _BATCH)
+    tally = Tally()
+    with ProcessPoolExecutor(processes) as pool:
+        for batch in pool.map(_batch, starts, repeat(first + count)):
+            tally.add(batch)
+            tell(tally)
+    return tally
+
+
+def _batch(first: int, end: int) -> Tally:
+    tally, trials = Tally(), Trials()
+    for seed in range(first, min(first + _BATCH, end)):
+        scenario = draw_scenario(seed)
+        tally.plans += 1
+        try:
+            trial = trials.run(scenario)
+        except Exception as bug:
+            tally.bad.append((seed, f"{type(bug).__name__}: {bug}"))
+            continue
+        live = {e.kind for e in trial.struck if e.live}
+        tally.struck_live += bool(live)
+        tally.kinds.update(fault.kind for fault in scenario.faults)
+        tally.requests += trial.wanted
+        tally.lost += len(trial.lost)
+        tally.corrupted += len(trial.corrupted)
+        tally.orphan_block_s += trial.orphan_block_s
+        tally.longest_orphan_s = max(tally.longest_orphan_s, trial.longest_orphan_s)
+        if not trial.clean:
+            what = [*trial.broken]
+            what += [f"{len(trial.lost)} lost"] if trial.lost else []
+            what += [f"{len(trial.corrupted)} corrupted"] if trial.corrupted else []
+            tally.bad.append((seed, ", ".join(what)))
+    return tally
