@@ -182,7 +182,6 @@ class Run:
             raise ValueError(f"no fault can be injected at {at_ps} ps")
         names = {machine.name: index for index, machine in enumerate(self.cluster.machines)}
         self.strikes.plan(strike_of(fault, names)._replace(at_ps=at_ps))
-        self.router.core.recovery.audit_ps = to_ps(self.cluster.scenario.router.patrol_s)
 
     def go(self) -> None:
         """Run to the end of everything. Raises what a bug raises."""
@@ -352,8 +351,14 @@ class _Site:
             carry=wire.carry,
         )
         nics = tuple(machine.profile.nics for machine in machines)
-        parts = (witness, wire, link, reports, self.workers, self.nodes, places, nics, revive, self.submit)
+        parts = (witness, wire, link, reports, self.workers, self.nodes, places, nics, revive, self.submit, self.patrol)
         return Strikes(clock, self.log, *parts)
+
+    def patrol(self) -> None:
+        """From now on something may be lost: the router is to look for it."""
+        router = self.routers[0]
+        router.core.recovery.patrol(to_ps(self.cluster.scenario.router.patrol_s), self.clock.now_ps)
+        router.inbox.signal.set()
 
     def submit(self, message: Any) -> None:
         """To the router: what clients ask, machines tell and nobody says any more."""
@@ -447,7 +452,6 @@ def router_rules(scenario: Scenario, seated: Seated) -> RouterRules:
     recovery = RecoveryRules(
         max_attempts=router.max_attempts,
         retry_backoff_ps=to_ps(router.retry_backoff_s),
-        audit_ps=to_ps(router.patrol_s) if is_faulty(scenario) else 0,
     )
     return RouterRules(
         policy=seated.routing() or policy(router.policy, router.prefill_queue_limit_tokens),

@@ -77,9 +77,11 @@ class Strikes:
     nics: Sequence[int]  # network cards, by machine
     revive: Callable[[int, int], None]
     submit: Callable[[Any], None]  # to the router
+    arm: Callable[[], None]  # called before the first fault acts
     client: FickleClient = field(init=False)
     _nursery: trio.Nursery | None = field(init=False, default=None)
     _numbers: int = field(init=False, default=0)
+    _armed: bool = field(init=False, default=False)
     _kinds: dict[FaultCode, Callable[[Strike], None]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -136,12 +138,19 @@ class Strikes:
         self._tell(strike, sender, receiver, request, int(self.witness.is_open(request)))
 
     def _at(self, at_ps: int, strike: Strike) -> None:
+        self.clock.call_first(at_ps, lambda: self._act(strike))
+
+    def _act(self, strike: Strike) -> None:
+        """The time of this fault has come."""
+        if not self._armed:
+            self._armed = True
+            self.arm()
         if strike.kind in MESSAGE_FAULTS:
-            self.clock.call_first(at_ps, lambda: self.wire.watch(strike))
+            self.wire.watch(strike)
         elif strike.kind in PUT_FAULTS:
-            self.clock.call_first(at_ps, lambda: self.link.watch_puts(strike))
+            self.link.watch_puts(strike)
         else:
-            self.clock.call_first(at_ps, lambda: self._kinds[strike.kind](strike))
+            self._kinds[strike.kind](strike)
 
     def _tell(self, strike: Strike, machine: int, peer: int, request: int = -1, live: int = 0) -> None:
         entry = FaultStruck(

@@ -82,6 +82,11 @@ class Recovery:
     def __attrs_post_init__(self) -> None:
         self.audit_ps = self.rules.audit_ps
 
+    def patrol(self, every_ps: int, now: int) -> None:
+        """Messages may be lost from now on: ask machines, every so often, for what they know of open attempts."""
+        if not self.audit_ps:
+            self.audit_ps, self.audited_ps = every_ps, now
+
     @property
     def due_ps(self) -> int | None:
         """When `due` is to be called next."""

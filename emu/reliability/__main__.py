@@ -26,7 +26,7 @@ def main() -> int:
     arguments = parser.parse_args()
 
     def tell(tally: Tally) -> None:
-        print(f"\r{tally.plans} plans, {len(tally.bad)} broke something", end="", file=sys.stderr, flush=True)
+        sys.stderr.write(f"\r{tally.plans} plans, {len(tally.bad)} broke something")
 
     tables = {"put": table(Trials(), "put")}
     tally = drawn(0, arguments.plans, arguments.processes, tell)

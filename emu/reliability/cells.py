@@ -1,12 +1,12 @@
 """Cells: every kind of fault against every phase of a request, aimed by the run without faults, counted by the record.
 
-A cell counts a strike only where the record has it, at a time when the request that it was aimed at was open and in that
-phase. A cell that cannot be reached says why.
+A cell counts a strike only where the record has it, at a time when the request that it was aimed at was open and in
+that phase. A cell that cannot be reached says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from attrs import define, evolve, field
@@ -28,7 +28,6 @@ from emu.scenario.schema import (
 )
 
 _PS_PER_S: Final = 10**12
-_AIMED_AT: Final = 8  # requests a cell
 _ON_ONE: Final = ("crash", "restart", "drain", "pause", "hang", "slow", "nic_down", "stale_report")
 _MESSAGES: Final = ("Assign", "Reserve", "Grant", "Heartbeat", "Signal", "Acknowledge")
 _OF_MESSAGES: Final = ("lose", "duplicate", "delay", "reorder")
@@ -85,13 +84,15 @@ def base(direction: str) -> Scenario:
     )
 
 
-def table(trials: Trials, direction: str) -> dict[tuple[str, str], Cell]:
-    """The cells that were reached, by kind and phase."""
+def table(
+    trials: Trials, direction: str, kinds: Sequence[str] = KINDS, aimed_at: int = 8
+) -> dict[tuple[str, str], Cell]:
+    """The cells that were reached, by kind and phase; each is aimed at so many requests."""
     scenario = base(direction)
     plain = stays(trials.run(scenario).entries)
     cells: dict[tuple[str, str], Cell] = {}
-    for kind in KINDS:
-        for stay, fault in _aimed(kind, plain, machine_names(scenario)):
+    for kind in kinds:
+        for stay, fault in _aimed(kind, plain, machine_names(scenario), aimed_at):
             trial = trials.run(evolve(scenario, faults=(fault,)))
             phase = _phase_struck(trial, stay.request, plain)
             if phase is not None:
@@ -122,11 +123,11 @@ def _phase_struck(trial: Trial, request: int, plain: tuple[Stay, ...]) -> str | 
     return None
 
 
-def _aimed(kind: str, plain: tuple[Stay, ...], names: tuple[str, ...]) -> Iterator[tuple[Stay, Fault]]:
+def _aimed(kind: str, plain: tuple[Stay, ...], names: tuple[str, ...], most: int) -> Iterator[tuple[Stay, Fault]]:
     """Faults of this kind, each aimed at a request in a phase."""
     for phase in PHASES:
         there = [stay for stay in plain if stay.phase == phase]
-        for stay in there[:: max(1, len(there) // _AIMED_AT)][:_AIMED_AT]:
+        for stay in there[:: max(1, len(there) // most)][:most]:
             for fault in _faults(kind, stay, names):
                 yield stay, fault
 
@@ -163,6 +164,6 @@ def _faults(kind: str, stay: Stay, names: tuple[str, ...]) -> Iterator[Fault]:
             by_s = 0.3 if kind == "delay" else None
             yield Fault(kind=kind, message=message, request=request, at_s=stay.start_ps / _PS_PER_S, by_s=by_s)  # type: ignore[arg-type]
     elif kind == "cancel":
-        yield Fault(kind="cancel", request=request, at_s=at_s)  # type: ignore[arg-type]
+        yield Fault(kind="cancel", request=request, at_s=at_s)
     elif kind == "poison":
         yield Fault(kind="poison", request=request, at_s=stay.start_ps / _PS_PER_S, startup_s=0.7)

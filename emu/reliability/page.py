@@ -22,11 +22,11 @@ def page(
     """All of it, as Markdown."""
     parts = [
         "# What faults cost",
-        f"Made by `{command}`; every figure is counted from records. A strike counts in a cell only where the record has "
-        "it at a time when the request that it was aimed at was open and in that phase (the run without faults, which is "
-        "the same until the first strike, says which). *Lost*: a request that had to complete and did not. *Corrupted*: "
-        "an answer that is not the one without faults. *Orphan*: the longest that a loan of blocks was held with neither "
-        "a live attempt nor a posted transfer to hold it for.",
+        f"Made by `{command}`; every figure is counted from records. A strike counts in a cell only where the record "
+        "has it at a time when the request that it was aimed at was open and in that phase (the run without faults, "
+        "which is the same until the first strike, says which). *Lost*: a request that had to complete and did not. "
+        "*Corrupted*: an answer that is not the one without faults. *Orphan*: the longest that a loan of blocks was "
+        "held with neither a live attempt nor a posted transfer to hold it for.",
     ]
     for direction, cells in tables.items():
         parts += [
@@ -83,8 +83,8 @@ def _drawn(tally: Tally) -> str:
     return (
         "## Drawn plans\n\n"
         f"{tally.plans} plans, drawn from seeds by `emu.scenario.draw`, each against a small cluster of its own; "
-        f"{tally.struck_live} of them ({share:.1f} %) struck a live request. {tally.requests} requests had to complete, "
-        f"{tally.lost} were lost, {tally.corrupted} answers were corrupted; the longest orphan lasted "
+        f"{tally.struck_live} of them ({share:.1f} %) struck a live request. {tally.requests} requests had to "
+        f"complete, {tally.lost} were lost, {tally.corrupted} answers were corrupted; the longest orphan lasted "
         f"{tally.longest_orphan_s:.2f} s. Plans that broke something: {len(tally.bad)}.\n\n{bad}"
     )
 

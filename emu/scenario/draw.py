@@ -1,7 +1,7 @@
 """Fault plans drawn from a seed: exact plans, like any that a person writes, aimed at requests that are under way.
 
 The same seed and scenario give the same plan in any process. A drawn plan leaves a cluster that can serve: every fault
-heals or strikes once.
+heals or strikes once, and a machine that is drained leaves another that does what it did.
 """
 
 from __future__ import annotations
@@ -88,7 +88,16 @@ def draw_plan(seed: int, scenario: Scenario, most: int = 3) -> tuple[Fault, ...]
     draws = random.Random(f"{seed}/plan")
     names = machine_names(scenario)
     requests = len(scenario.workload.requests) or 10
-    return tuple(_fault(draws, names, requests) for _ in range(draws.randrange(1, most + 1)))
+    plan = [_fault(draws, names, requests) for _ in range(draws.randrange(1, most + 1))]
+    away = {fault.machine for fault in plan if fault.kind == "drain"}
+    kept = tuple(fault for fault in plan if fault.kind != "drain" or _spared(fault.machine, names, away))
+    return kept or (Fault(kind="pause", machine=names[0], at_s=0.5, heal_after_s=1.0),)
+
+
+def _spared(machine: str | None, names: tuple[str, ...], away: set[str | None]) -> bool:
+    """Whether the machine's pool has another that no fault takes away for good."""
+    pool = (machine or "").rpartition("-")[0]
+    return any(name.rpartition("-")[0] == pool and name not in away for name in names)
 
 
 def _fault(draws: random.Random, names: tuple[str, ...], requests: int) -> Fault:
@@ -100,6 +109,7 @@ def _fault(draws: random.Random, names: tuple[str, ...], requests: int) -> Fault
     make: dict[str, Callable[[], Fault]] = {
         "crash": lambda: Fault(kind="crash", machine=machine, heal_after_s=heal_after_s, **when),
         "restart": lambda: Fault(kind="restart", machine=machine, startup_s=heal_after_s, **when),
+        "drain": lambda: Fault(kind="drain", machine=machine, deadline_s=30.0, **when),
         "join": lambda: Fault(kind="join", machine=machine, at_s=draws.randrange(1, 20) / 10),
         "slow": lambda: Fault(kind="slow", machine=machine, factor=4.0, heal_after_s=heal_after_s, **when),
         "link_down": lambda: Fault(
@@ -112,6 +122,7 @@ def _fault(draws: random.Random, names: tuple[str, ...], requests: int) -> Fault
         ),
         "link_slow": lambda: Fault(kind="link_slow", machine=machine, factor=20.0, heal_after_s=heal_after_s, **when),
         "late_write": lambda: Fault(kind="late_write", by_s=draws.choice((0.01, 0.5, 5.0)), **counted),
+        "cancel": lambda: Fault(kind="cancel", request=draws.randrange(requests), **when),
         "poison": lambda: Fault(kind="poison", request=draws.randrange(requests), startup_s=heal_after_s),
     }
     if kind in make:
