@@ -13,7 +13,7 @@ from typing import IO, Any
 import trio
 from attrs import define, evolve, field, frozen
 
-from emu.control.machine import Drained, Machine, MachineRules
+from emu.control.machine import Drained, Machine, MachineRules, PutFailed
 from emu.control.messages import Message
 from emu.control.mixed import SchedulerRules
 from emu.control.placement import policy
@@ -269,7 +269,9 @@ def build(
     def node_of(index: int, incarnation: int, own: Clock) -> MachineNode:
         machine = cluster.machines[index]
         core = Machine(machine_rules(cluster, machine, index, incarnation, seated))
-        ports = MachinePorts(own, site.workers[index], link.port(index), wire.port(machine.name), client, log, reports)
+        worker = site.workers[index]
+        checksum = worker.memory.checksum if is_faulty(scenario) else None
+        ports = MachinePorts(own, worker, link.port(index), wire.port(machine.name), client, log, reports, checksum)
         return MachineNode(machine.name, core, ports, heartbeat_ps)
 
     site.node_of = node_of
@@ -324,6 +326,9 @@ class _Site:
         def drained(machine: int, key: tuple[int, int]) -> None:
             places[machine].receive(lambda: self.drained(machine, key))
 
+        def failed(machine: int, key: tuple[int, int]) -> None:
+            places[machine].receive(lambda: self.nodes[machine].deliver(PutFailed(*key)))
+
         def revive(index: int, incarnation: int) -> None:
             machine, place = machines[index], places[index]
             place.process = Process.of(clock, machine.name)
@@ -349,6 +354,7 @@ class _Site:
             drained,
             max_flight_ps=to_ps(scenario.transfer.max_flight_s),
             carry=wire.carry,
+            failed=failed,
         )
         nics = tuple(machine.profile.nics for machine in machines)
         parts = (witness, wire, link, reports, self.workers, self.nodes, places, nics, revive, self.submit, self.patrol)

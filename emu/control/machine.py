@@ -23,6 +23,7 @@ from emu.control.messages import (
     Audit,
     Cancel,
     Ended,
+    Garbled,
     Grant,
     Heartbeat,
     LoadReport,
@@ -63,6 +64,19 @@ class Drained(NamedTuple):
     attempt: int
 
 
+class PutFailed(NamedTuple):
+    """A put that this machine had posted for an attempt has ended in an error, and so has what was posted behind it."""
+
+    request_id: int
+    attempt: int
+
+
+class Mismatch(NamedTuple):
+    """A signal came whose checksum is not that of the blocks that it names."""
+
+    signal: Signal
+
+
 class Plan(NamedTuple):
     """What a step boundary leads to: `before` it, the batch that runs from now on, and what goes `after` its start."""
 
@@ -86,6 +100,9 @@ Event = (
     | Heartbeat
     | StepResult
     | Drained
+    | PutFailed
+    | Garbled
+    | Mismatch
     | Tick
     | Cancel
     | SourceGone
@@ -130,6 +147,9 @@ class Machine:
             Heartbeat: self._heard,
             StepResult: self._stepped,
             Drained: self._drained,
+            PutFailed: lambda event, now: self.sender.put_again((event.request_id, event.attempt), now),
+            Garbled: lambda event, now: self.sender.put_again((event.request_id, event.attempt), now),
+            Mismatch: lambda event, now: self.receiver.garbled(event.signal, now),
             Tick: self._ticked,
             Cancel: self._cancelled,
             SourceGone: lambda message, now: self.attempts.source_gone(message, now),

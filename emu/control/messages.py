@@ -64,6 +64,17 @@ class Signal(NamedTuple):
     loan: int
     layers: tuple[tuple[int, int], ...]  # ranges (first, last), both included
     blocks: tuple[int, ...]
+    checksum: int = 0  # of what was put there; 0: none was made
+
+
+class Garbled(NamedTuple):
+    """Decode to prefill machine: what came for these layers is not what was sent. Put it again."""
+
+    request_id: int
+    attempt: int
+    machine: int
+    layers: tuple[int, int]  # first and last
+    sent_ps: int
 
 
 class Acknowledge(NamedTuple):
@@ -199,6 +210,7 @@ Message = (
     | Grant
     | Signal
     | Acknowledge
+    | Garbled
     | Abandon
     | Heartbeat
     | Ended

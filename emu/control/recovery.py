@@ -41,6 +41,7 @@ class Open(NamedTuple):
     attempt: int
     prefill: int
     decode: int
+    placed_ps: int
 
 
 class Fenced(NamedTuple):
@@ -76,8 +77,7 @@ class Recovery:
     stranded: dict[int, int] = field(init=False, factory=dict)  # no machine is left for them -> since when
     gone: int = field(init=False, default=0)  # machines that are taken for dead
     audit_ps: int = field(init=False)
-    audited_ps: int = field(init=False, default=0)
-    _aged: dict[int, int] = field(init=False, factory=dict)  # request -> its attempt at the last audit
+    audited_ps: int = field(init=False, default=0)  # on a grid of `audit_ps`
 
     def __attrs_post_init__(self) -> None:
         self.audit_ps = self.rules.audit_ps
@@ -177,6 +177,7 @@ class Recovery:
         """Attempts whose time has come, and audits."""
         commands: tuple[Command, ...] = ()
         if self.audit_ps and now >= self.audited_ps + self.audit_ps:
+            self.audited_ps = now - now % self.audit_ps
             commands = self._audit(now)
         while self.waiting and self.waiting[0][0] <= now:
             _, request_id = heapq.heappop(self.waiting)
@@ -195,18 +196,13 @@ class Recovery:
         return commands
 
     def _audit(self, now: int) -> tuple[Command, ...]:
-        """Ask about every attempt that was open at the last audit: by now its machines should have it."""
-        self.audited_ps = now
+        """Ask about every attempt that was placed before the last audit: by now its machines should have it."""
         for load in self.pools.loads:
             if load.expire():
                 self.pools.changed(load)
         asked: dict[int, list[tuple[int, int]]] = {}
-        aged, self._aged = self._aged, {}
         for request_id, entry in self.open.items():
-            if entry.prefill == NOWHERE:
-                continue
-            self._aged[request_id] = entry.attempt
-            if aged.get(request_id) == entry.attempt:
+            if entry.prefill != NOWHERE and entry.placed_ps <= self.audited_ps - self.audit_ps:
                 for machine in {entry.prefill: None, entry.decode: None}:
                     asked.setdefault(machine, []).append((request_id, entry.attempt))
         return tuple(
@@ -220,7 +216,7 @@ class Recovery:
         if not self.gone:
             return False
         request_id = submit.request.request_id
-        self.open[request_id] = Open(submit, NOWHERE, NOWHERE, NOWHERE)
+        self.open[request_id] = Open(submit, NOWHERE, NOWHERE, NOWHERE, now)
         heapq.heappush(self.waiting, (now, request_id))
         return True
 

@@ -116,7 +116,7 @@ class Router:
             prefill.pending_tokens,
             decode.free_blocks,
         )
-        self.open[request.request_id] = Open(submit, attempt, prefill.machine, decode.machine)
+        self.open[request.request_id] = Open(submit, attempt, prefill.machine, decode.machine, now)
         if prefill is decode:
             number = prefill.assign(request.prompt_tokens, 1, demand.decode_blocks)
             self.pools.changed(prefill)

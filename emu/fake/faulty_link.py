@@ -26,10 +26,11 @@ Carry = Callable[[int, int, int, Message, Callable[[], object], int], None]
 
 @define(eq=False, kw_only=True)
 class FaultyLink(FakeLink):
-    """`carry` brings a signal over, as the faults on it say."""
+    """`carry` brings a signal over, as the faults on it say. A poster that hears of a failure connects anew."""
 
     max_flight_ps: int
     carry: Carry
+    failed: Callable[[int, Key], None]  # error completions, by poster
     struck: Callable[[Strike, int, int, int], None] = field(init=False)
     ways: Ways = field(init=False, factory=Ways)
     _broken: set[tuple[int, Key]] = field(init=False, factory=set)
@@ -189,6 +190,11 @@ class FaultyLink(FakeLink):
         self._settle(source, key, connection)
         if not connection.flows:
             self._connections.pop((source, key), None)
+            self.clock.call_at(self.clock.now_ps, self._salt, lambda: self._tell(source, key))
+
+    def _tell(self, source: int, key: Key) -> None:
+        self._broken.discard((source, key))
+        self.failed(source, key)
 
     def _nowhere(self, flow: Flow, first: int, last: int, moved: int) -> None:
         put, now = flow.put, self.clock.now_ps

@@ -34,6 +34,7 @@ class MachinePorts:
     client: Client
     recorder: Recorder
     reports: Reports
+    checksum: Callable[[tuple[int, ...]], int] | None = None  # of what stands in these blocks; None: nothing is garbled
 
 
 @define
@@ -79,7 +80,7 @@ class MachineNode:
             c.Report: lambda report: ports.wire.report(report.message),
             c.Lend: self._lend,
             c.Put: self._put,
-            c.PostSignal: ports.link.signal,
+            c.PostSignal: ports.link.signal if ports.checksum is None else self._post_signal,
             c.WatchDrain: lambda watch: ports.link.watch(watch.request_id, watch.attempt),
             c.Commit: self._commit,
             c.Release: self._release,
@@ -97,7 +98,7 @@ class MachineNode:
         }
         ports.reports.register(self._index, self.load_report)
 
-    def deliver(self, message: Message | m.Drained) -> None:
+    def deliver(self, message: Message | m.Drained | m.PutFailed) -> None:
         """What the network hands in: taken now, or at the next step boundary."""
         hear = self._hear.get(type(message))
         if hear is not None:
@@ -127,10 +128,11 @@ class MachineNode:
 
     async def run_engine(self) -> None:
         """The engine loop; ends only when cancelled."""
-        clock, reports = self._clock, self._ports.reports
+        clock, ports = self._clock, self._ports
+        reports = ports.reports
         while True:
             for message in self.inbox.drain():
-                self._feed(message)
+                self._feed(message if ports.checksum is None else self._checked(message))
                 if type(message) is Signal:
                     self._signalled_ps.pop((message.request_id, message.attempt), None)  # the same one may come twice
                 else:
@@ -178,6 +180,20 @@ class MachineNode:
                 self._feed(m.Tick())
                 if self.core.pool.free_blocks != free:
                     self.inbox.signal.set()
+
+    def _post_signal(self, post: c.PostSignal) -> None:
+        """With the checksum of what stands here behind it."""
+        signal, checksum = post.signal, self._ports.checksum
+        assert checksum is not None
+        blocks = self.core.sender.open[signal.request_id, signal.attempt].loan.blocks
+        self._ports.link.signal(post._replace(signal=signal._replace(checksum=checksum(tuple(blocks)))))
+
+    def _checked(self, message: m.Event) -> m.Event:
+        """A signal only if its data is here as it was sent."""
+        checksum = self._ports.checksum
+        if type(message) is Signal and checksum is not None and message.checksum != checksum(message.blocks):
+            return m.Mismatch(message)
+        return message
 
     def _assigned(self, assign: Assign) -> None:
         if not self.core.admits(assign):

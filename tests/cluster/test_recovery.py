@@ -135,3 +135,16 @@ def test_a_process_that_stands_still_and_comes_back_changes_nothing(
     assert len(found.of(e.MachineBack)) == len(found.of(e.MachineDead))
     assert found.answers == plain
     assert found.broken == ()
+
+
+@pytest.mark.parametrize("count", [1, 12])
+@pytest.mark.parametrize("kind", ["post_fail", "corrupt", "late_write", "lose_completion"])
+def test_what_does_not_arrive_as_it_was_sent_is_put_again(kind: str, count: int, plain: dict[int, int]) -> None:
+    by_s = 3.0 if kind == "late_write" else None
+    fault = Fault(kind=kind, machines=("prefill-0", "decode-0"), nth=2, count=count, by_s=by_s)  # type: ignore[arg-type]
+    found = struck(fault)
+    again = len(found.of(e.TransferStarted)) - len(LOAD)
+    assert (again > 0) is (kind in ("post_fail", "corrupt"))
+    assert bool(found.of(e.AttemptLost)) is (again > 3), "so often, and then it is tried elsewhere"
+    assert found.answers == plain
+    assert found.broken == ()

@@ -16,7 +16,7 @@ from attrs import define, field
 
 from emu.control.blocks import BlockPool, Loan
 from emu.control.commands import Command, Commit, Lend, Release, Send
-from emu.control.messages import Abandon, Acknowledge, Grant, Heartbeat, Reserve, Signal
+from emu.control.messages import Abandon, Acknowledge, Garbled, Grant, Heartbeat, Reserve, Signal
 from emu.control.request import Move, Phase, Sequence
 from emu.control.transfer.chunks import acknowledgement, merge, whole
 from emu.control.transfer.leases import Key, Leases
@@ -119,6 +119,16 @@ class Receiver:
         acknowledge = Acknowledge(*key, self.here, below, holes, now)
         commit = Commit(incoming.reserve.prefill_machine, acknowledge, signal.layers, loan.number, prompt_blocks)
         return sequence, (commit,)
+
+    def garbled(self, signal: Signal, now: int) -> tuple[Command, ...]:
+        """The data is here, and not what was sent: it is asked for again, unless it is not wanted any more."""
+        key = (signal.request_id, signal.attempt)
+        incoming = self.open.get(key)
+        if incoming is None:
+            return ()
+        if incoming.state is Destination.FENCED:
+            return (self._clear(incoming, DestinationEvent.SIGNAL, "expired", -1),)
+        return (Send(signal.machine, Garbled(*key, self.here, whole(self.layers)[0], now)),)
 
     def abandoned(self, message: Abandon, now: int) -> tuple[Command, ...]:
         """The source puts nothing more, and nothing is in flight."""

@@ -21,6 +21,7 @@ from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.states import Source, SourceEvent, next_source
 
 MOST_SIGNALS: Final = 4  # for one transfer, before it is given up
+MOST_PUTS: Final = 4
 
 
 @define(eq=False)
@@ -33,6 +34,8 @@ class Outgoing:
     follow: bool = False  # its prefill is under way, layer by layer
     asked: int = 0  # heartbeats since the signal was posted, by which the destination still waits for it
     signals: int = 1
+    puts: int = 1
+    failed: bool = False  # the put that follows the prefill under way
 
     def move(self, event: SourceEvent) -> None:
         self.state = next_source(self.state, event)
@@ -125,6 +128,8 @@ class Sender:
         transfer.move(SourceEvent.COMPUTE)
         if transfer.grant is None:
             return ()
+        if transfer.failed:
+            return self.put_again(key_of(sequence), now)
         return (self._signal(transfer),) if posted else (self._put(transfer), self._signal(transfer))
 
     def may_put(self, sequence: Sequence, now: int) -> bool:
@@ -187,6 +192,20 @@ class Sender:
         self.pool.give_back(loan)
         return (Release(*key, loan.number, len(loan.blocks), "acknowledged", message.sent_ps),)
 
+    def put_again(self, key: Key, now: int) -> tuple[Command, ...]:
+        """What was put did not come, or not as it was sent. All of it goes again, so often, and while it may."""
+        transfer = self.open.get(key)
+        if transfer is None or transfer.state is Source.DRAINING:
+            return ()
+        if transfer.state is Source.STREAMING:
+            transfer.failed = True  # when all is computed
+            return ()
+        transfer.failed = False
+        transfer.puts += 1
+        if transfer.puts > MOST_PUTS or not self.rights.holds(key, now):
+            return self.give_up(key, "put_failed", now)
+        return self._post(transfer), self._signal(transfer)
+
     def watches(self) -> tuple[Command, ...]:
         """Ask again for the completions without which blocks stay pinned, since one may be lost."""
         draining = (key for key, transfer in self.open.items() if transfer.state is Source.DRAINING)
@@ -201,9 +220,12 @@ class Sender:
         return tuple(Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
 
     def _put(self, transfer: Outgoing) -> Put:
+        self.pool.pin(transfer.loan)
+        return self._post(transfer)
+
+    def _post(self, transfer: Outgoing) -> Put:
         grant, loan, request = transfer.grant, transfer.loan, transfer.sequence.request
         assert grant is not None
-        self.pool.pin(loan)
         return Put(
             request_id=request.request_id,
             attempt=transfer.sequence.attempt,
