@@ -22,13 +22,15 @@ from emu.control.recovery import RecoveryRules
 from emu.control.router import Router, RouterRules
 from emu.fake.client import FakeClient
 from emu.fake.clock import PS_PER_S, HeapClock
-from emu.fake.costs import Costs, load_costs
+from emu.fake.costs import Costs
 from emu.fake.faulty_link import FaultyLink
 from emu.fake.faulty_reports import FaultyReports
 from emu.fake.faulty_wire import FaultyWire
 from emu.fake.fickle_client import FickleClient
 from emu.fake.link import FakeLink, LinkRules
 from emu.fake.model import FakeModel, KvMemory
+from emu.fake.own_costs import OwnCosts
+from emu.fake.own_costs_worker import OwnCostsWorker
 from emu.fake.power import load_power
 from emu.fake.process import Process
 from emu.fake.profiles import HardwareProfile, ModelProfile, kv_blocks, load_hardware, load_model
@@ -46,6 +48,7 @@ from emu.record.entries import BeliefClosed, Entry, MachineClosed, RunEnded
 from emu.record.log import Fold, Log
 from emu.record.start import MachineDraw, MachineFacts, RunStarted
 from emu.scenario.schema import Fault, MachineGroup, Scenario, WorkloadSource, machine_names
+from emu.step_times import StepTimes
 from emu.strikes import Place, Strikes, strike_of
 from emu.workload.synthetic import synthetic
 from emu.workload.table import Workload
@@ -82,23 +85,22 @@ class Cluster:
         model = load_model(scenario.model)
         if scenario.costs.kv_bytes_per_token is not None:
             model = evolve(model, kv_bytes_per_token=scenario.costs.kv_bytes_per_token)
-        kind = scenario.costs.model
+        step_times = StepTimes.of(scenario)
         machines: list[Hardware] = []
         names = iter(machine_names(scenario))
         for group in scenario.machines:
             profile, power = load_hardware(group.hardware), load_power(group.hardware)
             draw = None if power is None else power.machine(model.name, group.tensor_parallel)
-            costs = load_costs(model, profile, group.tensor_parallel, kind)
+            costs = step_times.on(model, profile, group.tensor_parallel)
             blocks = group.kv_blocks or kv_blocks(
                 model, profile, group.tensor_parallel, scenario.scheduler.block_tokens
             )
             machines += [Hardware(next(names), group, profile, draw, costs, blocks) for _ in range(group.count)]
-        yardstick = load_hardware("dgx-a100")
         router, own = scenario.router, scenario.policies_from
         seats = Seats.of(
             own, router.policy, scenario.scheduler.policy, scenario.transfer.policy, router.answer_within_s
         )
-        return cls(scenario, model, tuple(machines), load_costs(model, yardstick, yardstick.gpus, kind), seats)
+        return cls(scenario, model, tuple(machines), step_times.alone(model), seats)
 
     def started(self, workload: Workload) -> RunStarted:
         """What the record says first."""
@@ -420,7 +422,10 @@ def _worker(clock: HeapClock, cluster: Cluster, machine: Hardware, model: FakeMo
     sync_s = cluster.scenario.transfer.layer_sync_s
     sync_ps = to_ps(machine.profile.layer_sync_s if sync_s is None else sync_s)
     block_tokens = cluster.scenario.scheduler.block_tokens
-    return FakeWorker(clock, machine.costs, model, KvMemory(), cluster.model.layers, sync_ps, block_tokens)
+    costs, layers = machine.costs, cluster.model.layers
+    if isinstance(costs, OwnCosts):
+        return OwnCostsWorker(clock, costs, model, KvMemory(), layers, sync_ps, block_tokens)
+    return FakeWorker(clock, costs, model, KvMemory(), layers, sync_ps, block_tokens)
 
 
 def machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: int, seated: Seated) -> MachineRules:
@@ -435,7 +440,7 @@ def machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: 
         watermark=limits.watermark,
         reserve_max_tokens=limits.reserve == "max_tokens",
         layer_wise_from_tokens=layer_wise_from[transfer.mode],
-        max_steps=limits.max_steps,
+        max_steps=limits.max_steps if machine.costs.closed_form else 1,
         next_prompt=None if order is None else order.next_prompt,
         choose_victim=order.victim if order is not None and order.chooses_victims else None,
         by_layer=None if transfers is None else transfers.by_layer,

@@ -55,7 +55,7 @@ def test_a_law(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_why_asks_about_the_longest_wait_of_what_has_ended(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "why", kept, "r2")
-    assert "in the middle of its longest wait (transfer, 0.029 s)" in text
+    assert "in the middle of its longest wait (transfer, 0.025 s)" in text
     assert "r2's cache landed on decode-0" in text
     assert said(capsys, "why", kept, "decode-0", "--at", "1.5").startswith("at 1.500 s:\ndecode-0 decodes 2 sequences")
 

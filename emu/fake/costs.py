@@ -6,6 +6,7 @@ here they are only looked up. Nothing here knows of batches, blocks, machines or
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import Protocol
 
@@ -33,6 +34,10 @@ class Costs(Protocol):
     def identified(self) -> bool:
         """Whether the measurements tell c(B) apart from a(B)."""
 
+    @property
+    def closed_form(self) -> bool:
+        """Whether a decode step is a + c * context_tokens: what leaps rest on."""
+
     def prefill_ps(self, tokens: int, prompts: int, cached_tokens: int = 0) -> int:
         """A step that computes `tokens` prompt tokens of `prompts` prompts, never less for more tokens.
 
@@ -41,7 +46,8 @@ class Costs(Protocol):
         """
 
     def decode_coefficients(self, sequences: int) -> tuple[int, int]:
-        """(a, c), in ps and in ps per token of total context: a decode step takes a + c * context_tokens."""
+        """(a, c), in ps and in ps per token of total context: a decode step takes a + c * context_tokens. Raises
+        TypeError where `closed_form` is false."""
 
     def decode_ps(self, sequences: int, context_tokens: int) -> int:
         """One token for each of `sequences`, whose contexts sum to `context_tokens`."""
@@ -79,6 +85,10 @@ class CalibratedCosts:
     _rows: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = attrs.field(factory=dict, init=False, repr=False)
     _prefills: dict[tuple[int, int], int] = attrs.field(factory=dict, init=False, repr=False)
     _decodes: dict[int, tuple[int, int]] = attrs.field(factory=dict, init=False, repr=False)
+
+    @property
+    def closed_form(self) -> bool:
+        return True
 
     @property
     def identified(self) -> bool:
@@ -181,6 +191,7 @@ class SplitwiseSimCosts:
 
     curves: SimCurves
     identified: bool = False
+    closed_form: bool = True
 
     def prefill_ps(self, tokens: int, prompts: int, cached_tokens: int = 0) -> int:  # noqa: ARG002 (it ignores them)
         if tokens < 1 or prompts < 1:
@@ -212,16 +223,23 @@ class SplitwiseSimCosts:
 
 
 def load_costs(
-    model: ModelProfile, hardware: HardwareProfile, tensor_parallel: int, kind: str = "calibrated"
+    model: ModelProfile,
+    hardware: HardwareProfile,
+    tensor_parallel: int,
+    kind: str = "calibrated",
+    own: Iterable[StepProfile] = (),
 ) -> CalibratedCosts | SplitwiseSimCosts:
     """Step times of this model on this many GPUs of this machine; `kind` is one of `COST_KINDS`.
 
-    Profiles are found by the names inside `model` and `hardware`, so a user's own file with a shipped name keeps that
-    one's step times. Raises `Refusal` for an unknown kind and for a combination that no profile was made for.
+    Profiles are found by the names inside `model` and `hardware`, first among the user's `own`, then among those that
+    ship; so a user's own model file with a shipped name keeps that one's step times. Raises `Refusal` for an unknown
+    kind and for a combination that no profile was made for.
     """
     if kind not in COST_KINDS:
         raise Refusal(f"costs.model = {kind!r}", f"expected one of {', '.join(COST_KINDS)}{nearest(kind, COST_KINDS)}")
-    profile = load_steps(model.name, hardware.name, tensor_parallel)
+    wanted = (model.name, hardware.name, tensor_parallel)
+    mine = (each for each in own if (each.model, each.hardware, each.tensor_parallel) == wanted)
+    profile = next(mine, None) or load_steps(*wanted)
     if kind == "calibrated":
         return CalibratedCosts(profile)
     if profile.splitwise_sim is None:
@@ -242,6 +260,9 @@ def alone_ps(costs: Costs, prompt_tokens: int, output_tokens: int) -> tuple[int,
     steps = output_tokens - 1
     if not steps:
         return ttft_ps, 0, ttft_ps
+    if not costs.closed_form:
+        decode_ps = sum(costs.decode_ps(1, prompt_tokens + step) for step in range(1, output_tokens))
+        return ttft_ps, decode_ps // steps, ttft_ps + decode_ps
     base_ps, context_ps = costs.decode_coefficients(1)
     decode_ps = steps * base_ps + context_ps * (steps * prompt_tokens + steps * (steps + 1) // 2)
     return ttft_ps, decode_ps // steps, ttft_ps + decode_ps

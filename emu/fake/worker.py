@@ -48,7 +48,7 @@ class _Sequence:
 
 
 @define
-class _Leap:
+class Leap:
     """A run of steps under way: the first takes `first_ps`, each further one `growth_ps` more."""
 
     started_ps: int
@@ -99,7 +99,7 @@ class FakeWorker:
         self._steps = 0  # decode steps so far
         self._lasts: list[tuple[int, int]] = []  # (worker step of the last token, request)
         self._batch: Batch | None = None
-        self._leap: _Leap | None = None
+        self._leap: Leap | None = None
         self._context_ps = 0  # of the first step of the leap, what rests on the cost of context
         self._layer_times: LayerTimes | None = None
         self._running = False
@@ -131,7 +131,7 @@ class FakeWorker:
             self._context_ps = 0
             if batch.sequences:
                 self._context_ps = costs.decode_coefficients(batch.sequences)[1] * batch.context_tokens
-            self._leap = _Leap(now, duration, 0, 1)
+            self._leap = Leap(now, duration, 0, 1)
             self._layer_times = LayerTimes(now, duration, self._layers)
         else:
             base, unit = costs.decode_coefficients(batch.sequences)
@@ -139,7 +139,7 @@ class FakeWorker:
                 base, unit = base * factor // SCALE, unit * factor // SCALE
             self._context_ps = unit * batch.context_tokens
             limit = min(batch.max_steps, self._steps_to_last())
-            self._leap = _Leap(now, base + self._context_ps, unit * batch.sequences, limit)
+            self._leap = Leap(now, base + self._context_ps, unit * batch.sequences, limit)
 
     async def finish(self, mail: Signal) -> Ran:
         leap, batch = self._leap, self._batch

@@ -32,11 +32,7 @@ def find(
 ) -> Maker:
     """What makes a policy: a class without arguments. `methods` gives each one's number of arguments, `may` those that
     can be left out. Refusal: there is no such thing, or it does not fit."""
-    module_name, _, name = named.partition(":")
-    module = _module(key, named, module_name, folder)
-    made = getattr(module, name, None)
-    if made is None:
-        raise Refusal(key, f"expected {name} in {module.__file__}, where there is none")
+    made = named_thing(key, named, folder)
     if not callable(made):
         raise Refusal(key, f"expected a class, and {named} is {type(made).__name__}")
     try:
@@ -50,6 +46,30 @@ def find(
         if not _takes(found, arguments):
             raise Refusal(key, f"expected {named} to have {method}() with {_counted(arguments)}")
     return made  # type: ignore[no-any-return]
+
+
+def named_thing(key: str, named: str, folder: Path | None) -> Any:
+    """What "package.module:Name" names. Refusal: there is no such thing, or importing it failed."""
+    module_name, _, name = named.partition(":")
+    module = _module(key, named, module_name, folder)
+    there = getattr(module, name, None)
+    if there is None:
+        raise Refusal(key, f"expected {name} in {module.__file__}, where there is none")
+    return there
+
+
+def called(key: str, named: str, folder: Path | None, arguments: int) -> Callable[..., Any]:
+    """A function of so many arguments, or an object of a class made without arguments that is called so. Refusal: there
+    is no such thing, or it does not fit."""
+    there = named_thing(key, named, folder)
+    if inspect.isclass(there):
+        try:
+            there = there()
+        except Exception as error:
+            raise Refusal(key, f"expected {named} to be made without arguments; {_told(error)}") from None
+    if not _takes(there, arguments):
+        raise Refusal(key, f"expected {named} to be called with {_counted(arguments)}")
+    return there  # type: ignore[no-any-return]
 
 
 def command(key: str, named: str) -> tuple[str, ...]:

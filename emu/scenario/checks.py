@@ -8,6 +8,7 @@ import os
 import re
 from typing import Any
 
+from emu.fake.costs import COST_KINDS
 from emu.scenario.faults import check_faults
 from emu.scenario.origin import Origin, nearest, shown
 from emu.scenario.overrides import LIMIT_KEYS, SOURCES, unused_keys
@@ -25,6 +26,7 @@ def check(scenario: Scenario, document: dict[str, Any], origin: Origin) -> None:
     """Refuse the first rule broken. The document says which keys were given, where a default would hide it."""
     _check_pools(scenario, origin)
     _check_policy(scenario, origin)
+    _check_costs(scenario, origin)
     _check_scheduler(scenario, origin)
     _check_transfer(scenario, origin)
     _check_workload(scenario, document["workload"], origin)
@@ -54,6 +56,15 @@ def _check_policy(scenario: Scenario, origin: Origin) -> None:
     likely = nearest(policy, POLICIES)
     expected = f'expected a known policy (the nearest is {likely}), "package.module:Name" or "exec:PROGRAM"'
     raise origin.refusal(key, f"{expected}; got {shown(policy)}")
+
+
+def _check_costs(scenario: Scenario, origin: Origin) -> None:
+    key, model = ("costs", "model"), scenario.costs.model
+    if model in COST_KINDS or PLUGIN.fullmatch(model):
+        return
+    likely = nearest(model, COST_KINDS)
+    known = f"expected {' or '.join(COST_KINDS)} (the nearest is {likely}), or"
+    raise origin.refusal(key, f'{known} "package.module:Name"; got {shown(model)}')
 
 
 def _check_scheduler(scenario: Scenario, origin: Origin) -> None:

@@ -85,6 +85,7 @@ def _make_absolute(document: dict[str, Any], folder: str) -> None:
     _make_one_absolute(document, "model", folder)
     _make_one_absolute(document.get("workload"), "trace", folder, always=True)
     _make_one_absolute(document, "policies_from", folder, always=True)
+    _make_all_absolute(document.get("costs"), "profiles", folder)
     _make_program_absolute(document.get("router"), folder)
     groups = document.get("machines")
     for group in groups if isinstance(groups, list) else ():
@@ -100,6 +101,15 @@ def _make_one_absolute(table: object, key: str, folder: str, *, always: bool = F
         table[key] = os.path.realpath(os.path.join(folder, value))
 
 
+def _make_all_absolute(table: object, key: str, folder: str) -> None:
+    values = table.get(key) if isinstance(table, dict) else None
+    if isinstance(table, dict) and isinstance(values, list):
+        paths = [{"path": value} for value in values]
+        for path in paths:
+            _make_one_absolute(path, "path", folder, always=True)
+        table[key] = [path["path"] for path in paths]
+
+
 def _make_program_absolute(router: object, folder: str) -> None:
     """The program of policy = "exec:./program arguments", where it is a path."""
     policy = router.get("policy") if isinstance(router, dict) else None
@@ -110,7 +120,9 @@ def _make_program_absolute(router: object, folder: str) -> None:
 
 
 def _names_own(document: dict[str, Any]) -> bool:
-    """Whether a policy is named that must be found in a folder."""
+    """Whether something is named that must be found in a folder: a policy, or step times."""
     sections = [document.get(name) for name in ("router", "scheduler", "transfer")]
     policies = [section.get("policy") for section in sections if isinstance(section, dict)]
+    costs = document.get("costs")
+    policies += [costs.get("model")] if isinstance(costs, dict) else []
     return any(isinstance(policy, str) and PLUGIN.fullmatch(policy) for policy in policies)

@@ -5,8 +5,9 @@ A profile is looked up here and forgotten again; whoever runs the scenario looks
 
 from attrs import evolve
 
-from emu.fake.costs import load_costs
+from emu.fake.costs import COST_KINDS, load_costs
 from emu.fake.profiles import HardwareProfile, ModelProfile, kv_blocks, load_hardware, load_model
+from emu.fake.step_profiles import read_steps_file
 from emu.refusal import Refusal
 from emu.scenario.origin import Key, Origin
 from emu.scenario.ranges import MOST_BLOCKS, RangeError
@@ -61,9 +62,16 @@ def _settle_group(scenario: Scenario, index: int, model: ModelProfile, origin: O
 def _check_costs(
     scenario: Scenario, key: Key, model: ModelProfile, hardware: HardwareProfile, tensor_parallel: int, origin: Origin
 ) -> None:
+    if scenario.costs.model not in COST_KINDS:
+        return  # step times of the user's own hold everywhere
+    try:
+        own = tuple(read_steps_file(path) for path in scenario.costs.profiles)
+    except Refusal as unread:
+        raise _passed_on(unread, ("costs", "profiles"), origin) from None
+
     def refused(gpus: int) -> Refusal | None:
         try:
-            load_costs(model, hardware, gpus, scenario.costs.model)
+            load_costs(model, hardware, gpus, scenario.costs.model, own)
         except Refusal as refusal:
             return refusal
         return None

@@ -23,7 +23,6 @@ from emu.scenario.ranges import (
 )
 
 Pool: TypeAlias = Literal["prefill", "decode", "mixed"]
-CostsKind: TypeAlias = Literal["calibrated", "splitwise-sim"]
 Plane: TypeAlias = Literal["control", "data", "both"]
 FaultKind: TypeAlias = Literal[
     "crash",
@@ -160,7 +159,8 @@ class WorkloadSource:
 class CostsChoice:
     """Which step times hold, and how large a token's KV cache is."""
 
-    model: CostsKind = "calibrated"
+    model: str = field(default="calibrated", validator=text())  # or splitwise-sim, or "package.module:Name"
+    profiles: tuple[Path, ...] = ()  # steps files of one's own, absolute, looked at before those that ship
     kv_bytes_per_token: int | None = field(default=None, validator=bytes_count(1024))  # None: the model profile's
 
 

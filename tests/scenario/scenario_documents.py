@@ -75,6 +75,7 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "costs": {
         "model": st.sampled_from(["calibrated", "splitwise-sim"]),
+        "profiles": st.just([]),
         "kv_bytes_per_token": st.integers(1024, 10**7),
     },
     "run": {"liveness_s": SECONDS},
