@@ -100,9 +100,9 @@ class Hunt:
         tally.runs, tally.requests = self._clusters.runs, self._clusters.requests
         return run, findings
 
-    def as_it_stands(self, scenario: Scenario) -> Caught | None:
-        """Judge one situation under all laws and every property, as a kept one is judged again."""
-        for by in self.properties:
+    def as_it_stands(self, scenario: Scenario, only: Property | None = None) -> Caught | None:
+        """Judge one situation under all laws and every property (or one), as a kept one is judged again."""
+        for by in self.properties if only is None else (only,):
             for pick in range(1 if by is PLAIN else FEW_PICKS):
                 run, findings = self.look(scenario, by, pick)
                 if findings:

@@ -18,6 +18,7 @@ import click
 from bench.planted.planted_bugs import BUGS
 from bench.planted.planting import planted
 from emu.fuzz.hunt import Caught, Hunt, Limits
+from emu.fuzz.properties import BY_NAME
 from emu.fuzz.strategies import clusters, fault_plans, situations
 
 NAMES = {bug.name: bug for bug in BUGS}
@@ -38,7 +39,12 @@ def hunt(name: str | None, seed: int, examples: int, faults: int) -> Result:
     result: Result = {"bug": name, "seed": seed, "faults": faults, "limit": examples, "examples": tally.examples}
     result |= {"runs": tally.runs, "requests": tally.requests, "struck": tally.struck, "pairs": len(tally.pairs)}
     result |= {"cpu_s": round(time.process_time() - began_s, 3), "found": caught is not None}
-    return result | ({} if caught is None else _size(caught))
+    return result | ({} if caught is None else _size(caught) | {"also_clean": _also_clean(caught)})
+
+
+def _also_clean(caught: Caught) -> bool:
+    """Whether the same case fails without the bug: then it is not the planted bug that was found."""
+    return Hunt(clusters(), seed=0).as_it_stands(caught.scenario, BY_NAME[caught.property]) is not None
 
 
 def _size(caught: Caught) -> Result:
