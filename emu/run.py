@@ -29,6 +29,7 @@ from emu.fake.faulty_wire import FaultyWire
 from emu.fake.fickle_client import FickleClient
 from emu.fake.link import FakeLink, LinkRules
 from emu.fake.model import FakeModel, KvMemory
+from emu.fake.ordered_clock import OrderedClock
 from emu.fake.own_costs import OwnCosts
 from emu.fake.own_costs_worker import OwnCostsWorker
 from emu.fake.power import load_power
@@ -239,7 +240,8 @@ def build(
     """
     scenario = cluster.scenario
     faulty = injectable or is_faulty(scenario)
-    clock = clock or HeapClock(scenario.interleaving, to_ps(scenario.run.liveness_s))
+    if clock is None:
+        clock = _clock(scenario)
     witness = Witness()
     first_line = cluster.started(workload).line() if file is not None else ""
     log = Log((*folds, witness) if faulty else folds, file, first_line)
@@ -284,6 +286,13 @@ def build(
     if strikes is not None:
         strikes.plan_all(scenario)
     return Run(cluster, clock, log, client, link, site.routers[0], site.nodes, seated, strikes)
+
+
+def _clock(scenario: Scenario) -> HeapClock:
+    liveness_ps = to_ps(scenario.run.liveness_s)
+    if scenario.goes_first:
+        return OrderedClock(scenario.interleaving, liveness_ps, scenario.goes_first)
+    return HeapClock(scenario.interleaving, liveness_ps)
 
 
 @define(eq=False)

@@ -21,7 +21,7 @@ TIME: Final = 0
 WAKE: Final = 4
 HeapEntry = list[Any]  # [time, rank, key, sequence, task or function or None, vital]
 _VITAL: Final = 5
-_FAULT, _WORLD, _TASK = -1, 0, 1
+FAULT, WORLD, TASK = -1, 0, 1
 PS_PER_S: Final = 10**12
 
 
@@ -94,15 +94,21 @@ class HeapClock(trio.abc.Clock):
     def call_at(self, at_ps: int, salt: int, action: Callable[[], object], *, vital: bool = True) -> HeapEntry:
         """The world does `action` at that time; what one sender does at one instant keeps its order."""
         self._sequence += 1
-        entry = [at_ps, _WORLD, hash((salt, at_ps)), self._sequence, action, vital]
+        entry = [at_ps, WORLD, hash((salt, at_ps)), self._sequence, action, vital]
         heapq.heappush(self._heap, entry)
         self._vital += vital
+        return entry
+
+    def _push(self, entry: HeapEntry) -> HeapEntry:
+        self._sequence += 1
+        heapq.heappush(self._heap, entry)
+        self._vital += entry[_VITAL]
         return entry
 
     def call_first(self, at_ps: int, action: Callable[[], object]) -> HeapEntry:
         """A fault does `action` at that time, before all else that happens at that instant."""
         self._sequence += 1
-        entry = [at_ps, _FAULT, 0, self._sequence, action, True]
+        entry = [at_ps, FAULT, 0, self._sequence, action, True]
         heapq.heappush(self._heap, entry)
         self._vital += 1
         return entry
@@ -116,7 +122,7 @@ class HeapClock(trio.abc.Clock):
     def wake_at(self, at_ps: int, salt: int, task: Task, vital: bool) -> HeapEntry:
         """`task`, which waits, is rescheduled at that time unless the entry is cancelled before."""
         self._sequence += 1
-        entry = [at_ps, _TASK, hash((salt, at_ps)), self._sequence, task, vital]
+        entry = [at_ps, TASK, hash((salt, at_ps)), self._sequence, task, vital]
         heapq.heappush(self._heap, entry)
         self._vital += vital
         return entry

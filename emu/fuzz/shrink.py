@@ -68,7 +68,7 @@ class Shrinker:
         return (
             len(rows),
             sum(group.count for group in scenario.machines),
-            len(scenario.faults) + len(scenario.delays),
+            len(scenario.faults) + len(scenario.delays) + len(scenario.goes_first),
             self._unlike(scenario),
             sum(_digits(figure) for figure in figures),
             round(sum(1e6 * row.at_s + row.prompt_tokens + row.output_tokens for row in rows)),
@@ -116,6 +116,7 @@ def plain(scenario: Scenario) -> Scenario:
         workload=evolve(scenario.workload, max_tokens=2048),
         faults=(),
         delays=(),
+        goes_first=(),
     )
 
 
@@ -132,7 +133,9 @@ def _fewer_requests(scenario: Scenario) -> Iterator[Scenario]:
 
 
 def _fewer_strikes(scenario: Scenario) -> Iterator[Scenario]:
-    yield evolve(scenario, faults=(), delays=())
+    yield evolve(scenario, faults=(), delays=(), goes_first=())
+    for index in range(len(scenario.goes_first)):
+        yield evolve(scenario, goes_first=scenario.goes_first[:index] + scenario.goes_first[index + 1 :])
     for index in range(len(scenario.faults)):
         yield evolve(scenario, faults=scenario.faults[:index] + scenario.faults[index + 1 :])
     for index in range(len(scenario.delays)):

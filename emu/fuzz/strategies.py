@@ -43,6 +43,7 @@ MOST_FAULTS = 3
 Plans = Callable[[Scenario], st.SearchStrategy[tuple[Fault, ...]]]
 """Fault plans against a scenario's machines and requests."""
 
+GOES_FIRST = st.lists(st.integers(1, 400), max_size=3, unique=True).map(tuple)
 DELAYED = ("Grant", "Assign", "Reserve", "Acknowledge", "Abandon", "Ended", "Heartbeat")
 
 
@@ -190,6 +191,7 @@ def situations(draw: st.DrawFn, base: Scenario, faults: Plans | None = None) -> 
         around,
         faults=plan,
         interleaving=interleaving,
+        goes_first=draw(GOES_FIRST),
         delays=delays,
         router=draw(st.sampled_from(routers(base.router))),
         scheduler=draw(st.sampled_from(schedulers(base.scheduler))),

@@ -10,6 +10,7 @@ from emu.laws.lives import Lives
 from emu.laws.loans import Loans
 from emu.laws.passage import Passage
 from emu.laws.queues import Queues
+from emu.laws.room import Room
 from emu.laws.stalls import Stalls
 from emu.laws.steps import Steps
 from emu.laws.tokens import Tokens
@@ -38,6 +39,7 @@ class Checker:
             Transfers(names, rules, asked),
             Queues(names, rules, machines),
             Stalls(names, rules, asked, loans.books),
+            Room(names, rules, loans.books),
             loans,
             Closing(names, started),
             *((Downs(names),) if rules.faulty else ()),

@@ -259,6 +259,7 @@ class Scenario:
     costs: CostsChoice = CostsChoice()
     faults: tuple[Fault, ...] = ()
     delays: tuple[Delay, ...] = ()
+    goes_first: tuple[int, ...] = ()  # wakeups and deliveries, by number, before all others of their instant
     policies_from: Path | None = None  # absolute; load() puts the scenario's folder where a policy is named from there
     slo: Slo = Slo(preset="splitwise")
     run: RunLimits = RunLimits()

@@ -226,7 +226,25 @@ LONG: tuple[Row, ...] = ((0, 137, 158), (0, 126, 294), (0, 67, 332), (100, 79, 3
 PLAIN = scenario_of()
 TIGHT = scenario_of(scheduler=SchedulerKeys(max_preemptions=1))
 BLIND = scenario_of(router=RouterKeys(policy="round-robin"), scheduler=SchedulerKeys(max_preemptions=1), max_tokens=400)
+ROOMY = scenario_of(router=RouterKeys(policy="round-robin"), scheduler=SchedulerKeys(watermark=0.2))
 STEADY: tuple[Row, ...] = ((0, 30, 60), *((100 + 10 * index, 512, 1) for index in range(40)))
+
+
+def _takes_the_watermark(_: Any, scheduler: Scheduler, blocks: int) -> bool:
+    return blocks <= scheduler.pool.free_blocks
+
+
+def _gives_up_early(_: Any, scheduler: Scheduler) -> None:
+    decoder = scheduler.decoder
+    while decoder.due_now() > scheduler.pool.free_blocks:
+        sequence = decoder.victim(4)
+        loan = sequence.loan
+        assert loan is not None
+        scheduler._left.append(sequence.request.request_id)
+        decoder.leave(sequence, Move.END)
+        sequence.loan = None
+        scheduler.pool.give_back(loan)
+        scheduler.failed.append((sequence, loan.number, len(loan.blocks)))
 
 
 @frozen
@@ -312,6 +330,14 @@ BITES = (
         CROWD,
     ),
     Bite("run-closed", _around(Recovery, "ended", _nothing)),
+    Bite("watermark-kept", _around(Scheduler, "has_room", _takes_the_watermark), ROOMY, CROWD, (200, 60)),
+    Bite("fails-alone", _around(Scheduler, "_make_room", _gives_up_early), TIGHT, CROWD, (200, 60)),
+    Bite(
+        "source-keeps-what-it-sends",
+        _around(Sender, "give_up", _gives_up_at_once),
+        scenario_of(network=Network(bandwidth_factor=0.001)),
+        ((0, 2000, 1),),
+    ),
     Bite(
         "policy-contract",
         _around(OwnScheduling, "next_prompt", lambda _, own, __: own._index("next_prompt", len, (), 0)),
