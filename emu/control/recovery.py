@@ -15,6 +15,7 @@ from typing import NamedTuple
 from attrs import define, field, frozen
 
 from emu.control.commands import Admit, Command, DeclareDead, Fail, Fence, MoveMachine, Send
+from emu.control.docket import Docket
 from emu.control.messages import (
     Audit,
     Cancel,
@@ -58,6 +59,8 @@ class RecoveryRules:
 
     max_attempts: int = 4
     retry_backoff_ps: int = 10**11  # before the second attempt; twice as long before each further one
+    poison_limit: int = 2  # machines that die under a request before it is suspected
+    suspects_apart_ps: int = 2 * 10**12
     patience_ps: int = 60 * 10**12  # how long a request waits for machines while there are none for it
     audit_ps: int = 0  # machines are asked so often for what they know of the open attempts; 0: no message is ever lost
 
@@ -75,12 +78,15 @@ class Recovery:
     place: Place
     waiting: list[tuple[int, int]] = field(init=False, factory=list)  # (when, request): attempts to come
     stranded: dict[int, int] = field(init=False, factory=dict)  # no machine is left for them -> since when
+    _orphans: set[int] = field(init=False, factory=set)  # their prefill machine is dead; the other one may have all
     gone: int = field(init=False, default=0)  # machines that are taken for dead
+    docket: Docket = field(init=False)
     audit_ps: int = field(init=False)
     audited_ps: int = field(init=False, default=0)  # on a grid of `audit_ps`
 
     def __attrs_post_init__(self) -> None:
         self.audit_ps = self.rules.audit_ps
+        self.docket = Docket(self.rules.poison_limit, self.rules.suspects_apart_ps)
 
     def patrol(self, every_ps: int, now: int) -> None:
         """Messages may be lost from now on: ask machines, every so often, for what they know of open attempts."""
@@ -133,13 +139,14 @@ class Recovery:
         del now
         entry = self.open.get(message.request_id)
         if entry is not None and entry.attempt == message.attempt and entry.prefill != NOWHERE:
-            del self.open[message.request_id]
+            self._close(message.request_id)
         return ()
 
     def withdrawn(self, event: Withdraw, now: int) -> tuple[Command, ...]:
         """Its client wants a request no more: give back all that its attempt holds, wherever."""
-        entry = self.open.pop(event.request_id, None)
-        self.stranded.pop(event.request_id, None)
+        entry = self.open.get(event.request_id)
+        if entry is not None:
+            self._close(event.request_id)
         if entry is None or entry.prefill == NOWHERE:
             return ()
         return self._cancel({event.request_id: entry}, now, besides=NOWHERE)
@@ -149,6 +156,9 @@ class Recovery:
         entry = self._current(message.request_id, message.attempt)
         if entry is None:
             return ()
+        if message.reason == "source_gone" and message.request_id in self._orphans:
+            self._orphans.discard(message.request_id)
+            self.docket.died([message.request_id])
         # also where it is not known, since its assignment may still come
         return self._give_up({message.request_id: entry}, message.reason, now, besides=NOWHERE)
 
@@ -162,15 +172,16 @@ class Recovery:
     def fenced(self, event: Fenced, now: int) -> tuple[Command, ...]:
         """The client's side of an attempt is closed: the next one comes after a pause, or never."""
         entry = self.open[event.request_id]
+        request_id, tried = event.request_id, entry.attempt + 1
         if event.delivered < 0:
-            del self.open[event.request_id]
+            self._close(request_id)
             return ()
-        tried = entry.attempt + 1
-        if tried >= self.rules.max_attempts:
-            del self.open[event.request_id]
-            return (Fail(entry.submit.request, entry.attempt, "max_attempts"),)
-        pause_ps = self.rules.retry_backoff_ps << entry.attempt
-        heapq.heappush(self.waiting, (now + pause_ps, event.request_id))
+        poison = request_id in self.docket.convicted
+        if poison or tried >= self.rules.max_attempts:
+            self._close(request_id)
+            return (Fail(entry.submit.request, entry.attempt, "poison" if poison else "max_attempts"),)
+        due_ps = now + (self.rules.retry_backoff_ps << entry.attempt)
+        heapq.heappush(self.waiting, (self.docket.earliest_ps(request_id, due_ps), request_id))
         return ()
 
     def due(self, now: int) -> tuple[Command, ...]:
@@ -187,9 +198,10 @@ class Recovery:
             placed = self.place(entry.submit, entry.attempt + 1, now)
             if placed:
                 self.stranded.pop(request_id, None)
+                self.docket.placed(request_id, now)
                 commands += placed
             elif now - self.stranded.setdefault(request_id, now) >= self.rules.patience_ps:
-                del self.stranded[request_id], self.open[request_id]
+                self._close(request_id)
                 commands += (Fail(entry.submit.request, entry.attempt, "no_machine"),)
             else:
                 heapq.heappush(self.waiting, (self.stranded[request_id] + self.rules.patience_ps, request_id))
@@ -220,6 +232,13 @@ class Recovery:
         heapq.heappush(self.waiting, (now, request_id))
         return True
 
+    def _close(self, request_id: int) -> None:
+        del self.open[request_id]
+        if self.docket.deaths:
+            self.docket.forget(request_id)
+        if self.stranded:
+            self.stranded.pop(request_id, None)
+
     def _current(self, request_id: int, attempt: int) -> Open | None:
         entry = self.open.get(request_id)
         return entry if entry is not None and entry.attempt == attempt and entry.prefill != NOWHERE else None
@@ -240,6 +259,8 @@ class Recovery:
                 struck[request_id] = entry
             elif entry.prefill == machine:
                 orphans.setdefault(entry.decode, []).append((request_id, entry.attempt))
+        self.docket.died([*struck])
+        self._orphans.update(request_id for attempts in orphans.values() for request_id, _ in attempts)
         commands += self._give_up(struck, "machine_dead", now, besides=machine)
         return commands + tuple(
             Send(decode, SourceGone(tuple(attempts), now)) for decode, attempts in sorted(orphans.items())

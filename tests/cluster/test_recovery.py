@@ -88,7 +88,7 @@ def test_after_so_many_attempts_a_request_has_failed() -> None:
         prefill=0,
         decode=0,
         mixed=1,
-        router=Router(max_attempts=3, retry_backoff_s=0.01),
+        router=Router(max_attempts=3, retry_backoff_s=0.01, poison_limit=9),
     )
     [end] = found.of(e.RequestEnded)
     assert isinstance(end, e.RequestEnded)
@@ -147,4 +147,17 @@ def test_what_does_not_arrive_as_it_was_sent_is_put_again(kind: str, count: int,
     assert (again > 0) is (kind in ("post_fail", "corrupt"))
     assert bool(found.of(e.AttemptLost)) is (again > 3), "so often, and then it is tried elsewhere"
     assert found.answers == plain
+    assert found.broken == ()
+
+
+@pytest.mark.parametrize("request_id", [0, 7, 20])
+def test_a_request_that_kills_machines_is_found_out_and_nobody_else_pays(
+    request_id: int, plain: dict[int, int]
+) -> None:
+    found = struck(Fault(kind="poison", request=request_id, startup_s=1.0))
+    [failed] = [end for end in found.of(e.RequestEnded) if end.status != e.Status.COMPLETED]  # type: ignore[union-attr]
+    assert isinstance(failed, e.RequestEnded)
+    assert (failed.request, failed.reason) == (request_id, e.Reason.POISON)
+    assert len(found.of(e.MachineCrashed)) == 3, "two make it a suspect, the third one is the proof"
+    assert found.answers == {request: answer for request, answer in plain.items() if request != request_id}
     assert found.broken == ()
