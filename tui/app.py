@@ -55,6 +55,7 @@ FAULT_KEYS: Final[dict[str, dict[str, Any]]] = {
     "lose acknowledge": {"message": "Acknowledge"},
 }
 BUDGET_S: Final = 0.02  # of a frame, for reading
+LIVE_BUDGET_S: Final = 0.04  # what a run writes is read as it comes
 SAY_S: Final = 6.0  # how long a message stays
 
 
@@ -75,6 +76,7 @@ class Cockpit(App[None]):
         self._canvas = Canvas(self._palette)
         self._then_s = time.perf_counter()
         self._said_s = 0.0
+        self._shown: tuple[object, ...] = ()
         self._before_help = "cluster"
         self._keys: dict[str, Callable[[], object]] = self._table()
 
@@ -95,12 +97,16 @@ class Cockpit(App[None]):
         try:
             if self.operator is not None:
                 self._heed(self.operator)
-            self.player.tick(wall_s, BUDGET_S)
+            self.player.tick(wall_s, LIVE_BUDGET_S if self.player.live else BUDGET_S)
         except Refusal as refused:
             self.say(str(refused))
         if self.deck.message and now_s - self._said_s > SAY_S:
             self.deck.message = ""
-        self.draw()
+        player = self.player
+        shown = (player.at_ps, player.end_ps, player.playing, player.reader.read_bytes, self.deck.message, player.live)
+        if shown != self._shown:  # where nothing moves, nothing is drawn
+            self._shown = shown
+            self.draw()
 
     def _heed(self, operator: Operator) -> None:
         """What the run has said since the last frame."""

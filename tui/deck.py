@@ -101,8 +101,9 @@ class Deck:
 
     def _life_of(self, view: ClusterView, request: int) -> list[Entry]:
         """Kept for a quarter of a second of the record, since a long life is many pieces to read."""
-        key = request, view.at_ps // (PS_PER_S // 4)
-        if self._life[0] != key or not self.player.playing:
+        moving = self.player.playing or self.player.follow
+        key = request, view.at_ps // (PS_PER_S // 4) if moving else view.at_ps
+        if self._life[0] != key:
             row = view.requests.get(request)
             ended = next((each for each in reversed(view.ended) if each.request == request), None)
             arrived_ps = row.arrived_ps if row is not None else ended.arrived_ps if ended is not None else 0

@@ -56,15 +56,21 @@ def fit(text: str, width: int) -> str:
 
 def fit_line(line: Line, width: int, role: str = "text") -> Line:
     """Exactly `width` characters, cut or filled up."""
+    left = width - sum([len(span.text) for span in line])
+    if left == 0:
+        return line
+    if left > 0:
+        return *line, Span(" " * left, role)
     left, spans = width, []
     for span in line:
-        if left <= 0:
+        long = len(span.text)
+        if long > left:
+            spans.append(Span(cut(span.text, left), span.role, span.target))
             break
-        text = span.text if len(span.text) <= left else cut(span.text, left)
-        spans.append(span._replace(text=text))
-        left -= len(text)
-    if left > 0:
-        spans.append(Span(" " * left, role))
+        spans.append(span)
+        left -= long
+        if not left:
+            break
     return tuple(spans)
 
 

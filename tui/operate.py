@@ -41,6 +41,7 @@ class Operator:
         self.digest: str | None = None
         self.playing = not held
         self.running = False
+        self.now_ps = 0  # of the run, when it last said
         self._pace = pace
         self._room = Path(tempfile.mkdtemp(prefix="emu-watch-"))
         self._out = out
@@ -120,6 +121,7 @@ class Operator:
         for said in self._said():
             if said["said"] == "now":
                 self.playing = not said["held"]
+                self.now_ps = said["at_ps"]
                 deck.player.told(said["at_ps"], live=True)
                 if said["broken"]:
                     deck.add_broken([violation(each["law"], each["at_s"], each["what"]) for each in said["broken"]])

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from attrs import asdict, define, field
 
-from emu.record.entries import Entry
+from emu.record.entries import Entry, StepFinished, StepStarted
 from emu.record.slo import Limit
 from emu.record.start import RunStarted
 from emu.view import snapshot
@@ -78,6 +78,11 @@ class Reader:
     def over(self) -> bool:
         """Whether the record has its last entry, and it was read."""
         return self._front.state.over
+
+    @property
+    def read_bytes(self) -> int:
+        """How many bytes of the record were read."""
+        return self._front.offset
 
     @property
     def read_share(self) -> float:
@@ -151,20 +156,30 @@ class Reader:
         return list(about(self._entries_about(start, stop, request), request))
 
     def _entries_about(self, offset: int, stop: int, request: int) -> Iterator[Entry]:
-        needle, number = b'"request":%d,' % request, str(request).encode()
+        """Only lines that may be about it are decoded: those that name it, and the end of the step that prefills it."""
+        number = b"%d" % request
+        named = b'"request":%b,' % number
+        members = tuple(mark % number for mark in (b",%b,", b"[%b,", b",%b]", b"[%b]"))
+        ends = b""  # how the line of that step's end begins, behind its time
         while offset < stop:
             lines = self.recording.lines(offset, min(1 << 20, stop - offset))
             if not lines:
                 return
+            for line in lines.splitlines(keepends=True):
+                if line.startswith(_STARTED):
+                    about_it = any(member in line for member in members)
+                elif line.startswith(_FINISHED):
+                    about_it = bool(ends) and ends in line
+                else:
+                    about_it = named in line
+                if about_it:
+                    (entry,) = self.recording.decode(line, offset)
+                    if isinstance(entry, StepStarted) and any(piece.request == request for piece in entry.prefills):
+                        ends = b'"machine":%d,' % entry.machine
+                    elif isinstance(entry, StepFinished):
+                        ends = b""
+                    yield entry
             offset += len(lines)
-            if needle not in lines and number not in lines:
-                continue
-            kept = [
-                line
-                for line in lines.splitlines(keepends=True)
-                if needle in line or line.startswith(_FINISHED) or (number in line and line.startswith(_STARTED))
-            ]
-            yield from self.recording.decode(b"".join(kept), offset)
 
     def _fold(self, entries: list[Entry]) -> None:
         state, survey = self._front.state, self.survey

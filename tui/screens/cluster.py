@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from emu.view.cluster import POOL_WORDS, ClusterView, MachineView, TransferView
 from emu.view.rows import NEVER
@@ -19,6 +19,9 @@ LANES: Final = 4  # lines for transfers, at least
 GLYPHS: Final = {"prefill": "P", "decode": "D", "mixed": "M", "idle": "·", "down": "✖", "paused": "‖"}
 
 
+Draw: TypeAlias = Callable[[Scene, MachineView, int, float], list[Line]]
+
+
 class Cluster(Page):
     """Arrows choose a machine, Enter opens it."""
 
@@ -32,15 +35,16 @@ class Cluster(Page):
         view = scene.view
         count = len(view.machines)
         room = max(1, height - 1 - LANES)
+        scale = scale_of(scene)
         for size, draw in ((CARD, card), (SLIM, slim), (TILE, tile)):
             columns = max(1, (width + 1) // (size[0] + 1))
             if sum(-(-len(group) // columns) for group in _groups(view)) * size[1] + _pools(view) <= room:
                 self._columns = columns
-                lines = _grid(scene, columns, (width - columns + 1) // columns, draw)
+                lines = _grid(scene, columns, (width - columns + 1) // columns, draw, scale)
                 break
         else:
             self._columns = max(1, width // CELL)
-            lines = _heat(scene, self._columns)
+            lines = _heat(scene, self._columns, scale)
         lines = lines[:room]
         lanes = _lanes(scene, width, height - len(lines) - 1)
         assert count
@@ -66,7 +70,7 @@ def _pools(view: ClusterView) -> int:
     return len(_groups(view))
 
 
-def _pool_line(scene: Scene, group: Sequence[MachineView]) -> Line:
+def _pool_line(group: Sequence[MachineView], scale: float) -> Line:
     pool = group[0].home_word
     busy = sum(machine.busy for machine in group)
     queued = sum(len(machine.queue) for machine in group)
@@ -76,19 +80,18 @@ def _pool_line(scene: Scene, group: Sequence[MachineView]) -> Line:
     down = sum(machine.down_ps != NEVER for machine in group)
     machines = "1 machine" if len(group) == 1 else f"{len(group)} machines"
     rest = f" {machines}, {busy} busy, {queued} queued, KV {100 * used / total:.0f} %"
-    scale = scale_of(scene)
     rest += f" (bars end at {100 * scale:.0f} %)" if scale < 1 else ""
     rest += f", {away} moved away" if away else ""
     line: Line = (Span(pool, pool if pool in GLYPHS else "title"), Span(rest, "dim"))
     return (*line, Span(f" {down} DOWN", "bad")) if down else line
 
 
-def _grid(scene: Scene, columns: int, width: int, draw: Callable[[Scene, MachineView, int], list[Line]]) -> list[Line]:
+def _grid(scene: Scene, columns: int, width: int, draw: Draw, scale: float) -> list[Line]:
     lines: list[Line] = []
     for group in _groups(scene.view):
-        lines.append(_pool_line(scene, group))
+        lines.append(_pool_line(group, scale))
         for first in range(0, len(group), columns):
-            blocks = [draw(scene, machine, width) for machine in group[first : first + columns]]
+            blocks = [draw(scene, machine, width, scale) for machine in group[first : first + columns]]
             for row in range(len(blocks[0])):
                 spans: list[Span] = []
                 for block in blocks:
@@ -125,7 +128,7 @@ def memory_line(machine: MachineView, width: int, scale: float = 1.0) -> Line:
     return *stacked(parts, memory.total * scale, max(1, width - 5)), Span(share, "text")
 
 
-def card(scene: Scene, machine: MachineView, width: int) -> list[Line]:
+def card(scene: Scene, machine: MachineView, width: int, scale: float) -> list[Line]:
     """Six lines: name and pools, what it does, queue and transfers, memory, what the router believes."""
     target = Target("machine", machine.number)
     marked = machine.number == scene.machine
@@ -156,13 +159,13 @@ def card(scene: Scene, machine: MachineView, width: int) -> list[Line]:
                 "text" if machine.incoming + machine.outgoing else "dim",
             ),
         ),
-        memory_line(machine, width - 2, scale_of(scene)),
+        memory_line(machine, width - 2, scale),
         (Span(cut(f"believed {believed}", width - 2), "dim"),),
     ]
-    return [tuple(span._replace(target=target) for span in line) for line in box(lines, width, title, role)]
+    return [tuple([Span(span.text, span.role, target) for span in line]) for line in box(lines, width, title, role)]
 
 
-def slim(scene: Scene, machine: MachineView, width: int) -> list[Line]:
+def slim(scene: Scene, machine: MachineView, width: int, scale: float) -> list[Line]:
     """Four lines without a frame: name, what it does, queue and transfers, memory."""
     target = Target("machine", machine.number)
     marked = machine.number == scene.machine
@@ -178,9 +181,9 @@ def slim(scene: Scene, machine: MachineView, width: int) -> list[Line]:
             Span(f"{queued:<12}", "warn" if len(machine.queue) > 4 else "text" if machine.queue else "dim"),
             Span(f"in {machine.incoming} out {machine.outgoing}", "text" if moving else "dim"),
         ),
-        (Span(" "), *memory_line(machine, width - 1, scale_of(scene))),
+        (Span(" "), *memory_line(machine, width - 1, scale)),
     ]
-    return [fit_line(tuple(span._replace(target=target) for span in line), width) for line in lines]
+    return [fit_line(tuple([Span(span.text, span.role, target) for span in line]), width) for line in lines]
 
 
 def scale_of(scene: Scene) -> float:
@@ -189,7 +192,7 @@ def scale_of(scene: Scene) -> float:
     return next((scale for scale in (0.05, 0.1, 0.25, 0.5) if most <= scale), 1.0)
 
 
-def tile(scene: Scene, machine: MachineView, width: int) -> list[Line]:
+def tile(scene: Scene, machine: MachineView, width: int, scale: float) -> list[Line]:
     """Two lines: name and what it does; memory."""
     target = Target("machine", machine.number)
     marked = machine.number == scene.machine
@@ -208,16 +211,16 @@ def tile(scene: Scene, machine: MachineView, width: int) -> list[Line]:
         ),
         (
             Span(" ", "text", target),
-            *(s._replace(target=target) for s in memory_line(machine, width - 1, scale_of(scene))),
+            *(Span(s.text, s.role, target) for s in memory_line(machine, width - 1, scale)),
         ),
     ]
 
 
-def _heat(scene: Scene, columns: int) -> list[Line]:
+def _heat(scene: Scene, columns: int, scale: float) -> list[Line]:
     """A cell a machine: what it does, and how full and how long its queue is, as heights."""
     lines: list[Line] = []
     for group in _groups(scene.view):
-        lines.append(_pool_line(scene, group))
+        lines.append(_pool_line(group, scale))
         for first in range(0, len(group), columns):
             spans: list[Span] = []
             for machine in group[first : first + columns]:
@@ -227,7 +230,7 @@ def _heat(scene: Scene, columns: int) -> list[Line]:
                 wrong = machine.dead_ps != NEVER or machine.faults or memory.orphan
                 cell = (
                     GLYPHS.get(state, "?")
-                    + "".join(span.text for span in bar(used, 1))
+                    + "".join(span.text for span in bar(used / scale, 1))
                     + ("q" if machine.queue else " ")
                     + ("!" if wrong else " ")
                 )
