@@ -70,6 +70,7 @@ class Helm:
         self._until_ps = until_ps
         self._held = held
         self._may_ps = -1  # instants up to this one may fire
+        self._next_ps = 0  # what was last asked about: a run that lags is not later than that
         self._said_s = 0.0
         self._next_s = 0.0
         self._broken = 0
@@ -95,6 +96,7 @@ class Helm:
 
     def passes(self, at_ps: int) -> bool:
         """Heed orders until `at_ps` is due."""
+        self._next_ps = at_ps
         now_s = time.monotonic()
         if now_s >= self._next_s:
             self._next_s = now_s + SAY_EVERY_S / 2
@@ -134,7 +136,7 @@ class Helm:
             return fired_ps
         if self._held:
             return max(fired_ps, self._stopped_ps)
-        return max(fired_ps, self._pace.virtual_ps(time.monotonic()))
+        return max(fired_ps, min(self._next_ps, self._pace.virtual_ps(time.monotonic())))
 
     def _heed(self, wait_s: float) -> bool:
         """Carry out what was ordered; whether anything was."""
@@ -151,7 +153,7 @@ class Helm:
             self._held, self._stopped_ps = bool(order["held"]), now_ps
             self._pace.set(self._pace.factor, time.monotonic(), now_ps)
         elif kind == "step":
-            self._may_ps = max(self._may_ps, self._next_ps())
+            self._may_ps = max(self._may_ps, self._clock_next_ps())
         elif kind == "run_to":
             self._may_ps = int(order["at_ps"])
             self._stopped_ps = max(self._stopped_ps, self._may_ps)
@@ -161,7 +163,7 @@ class Helm:
             raise Left
         self._tell(time.monotonic())
 
-    def _next_ps(self) -> int:
+    def _clock_next_ps(self) -> int:
         assert self._run is not None
         clock = self._run.clock
         assert isinstance(clock, PacedClock)
