@@ -97,6 +97,8 @@ class Cockpit(App[None]):
         try:
             if self.operator is not None:
                 self._heed(self.operator)
+            elif self.player.live and self.player.reader.over:
+                self.player.told(0, live=False)  # the run that was followed has ended
             self.player.tick(wall_s, LIVE_BUDGET_S if self.player.live else BUDGET_S)
         except Refusal as refused:
             self.say(str(refused))

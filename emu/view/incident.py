@@ -107,7 +107,7 @@ def _queues(view: ClusterView, survey: Survey) -> Iterator[Finding]:
 
 def burn(survey: Survey, from_ps: int, to_ps: int) -> Burn:
     """Between two moments, to a whole interval."""
-    spans = list(_between(survey, from_ps, to_ps))
+    spans = _between(survey, from_ps, to_ps) if to_ps > max(0, from_ps) else []
     ended = sum(span.good + span.missed for span in spans)
     good = sum(span.good for span in spans)
     seconds_long = len(spans) * survey.interval_ps / PS_PER_S

@@ -15,6 +15,7 @@ from attrs import define, field
 
 from emu.record import entries as e
 from emu.record.slo import SPLITWISE, Limit
+from emu.record.start import MachineDraw
 from emu.view import rows as r
 from emu.view.cluster import EndedView
 from emu.view.rows import NEVER
@@ -65,6 +66,7 @@ class Interval:
     decoding: int = 0
     busy: int = 0
     used_permille: int = 0  # of the fullest machine's blocks
+    power_w: int = 0  # what the machines draw, 0 where a profile does not say
     pools: list[int] = field(factory=lambda: [0, 0, 0])
     ttft: dict[int, int] = field(factory=dict)  # bins of 5 %
     tpot: dict[int, int] = field(factory=dict)
@@ -74,7 +76,7 @@ class Interval:
         """Take in the interval behind this one. Gauges stay those of the beginning, or the higher."""
         for name in ("arrived", "completed", "good", "missed", "tokens"):
             setattr(self, name, getattr(self, name) + getattr(later, name))
-        for name in ("queued", "moving", "decoding", "busy", "used_permille"):
+        for name in ("queued", "moving", "decoding", "busy", "used_permille", "power_w"):
             setattr(self, name, max(getattr(self, name), getattr(later, name)))
         for mine, other in ((self.ttft, later.ttft), (self.tpot, later.tpot)):
             for number, times in other.items():
@@ -212,6 +214,19 @@ class Survey:
         self.mark(entry.at_ps, mark, f"r{ended.request} {word}", ended.request, entry.machine)
 
 
+def _draw_w(machine: r.MachineRow, draw: MachineDraw | None) -> int:
+    """What a machine draws in what it does now; in a prefill as with the nearest number of tokens that was measured."""
+    if draw is None or machine.down_ps != NEVER:
+        return 0
+    if not machine.busy:
+        return round(draw.idle_w)
+    if not machine.prefills:
+        return round(draw.decode_w)
+    tokens = sum(piece.tokens for piece in machine.prefills)
+    nearest = min(range(len(draw.prefill_tokens)), key=lambda place: abs(draw.prefill_tokens[place] - tokens))
+    return round(max(draw.prefill_w[nearest], draw.decode_w if machine.sequences else 0.0))
+
+
 def _count(bins: dict[int, int], duration_ps: int) -> None:
     number = int(log(duration_ps) / _BIN) if duration_ps > 0 else 0
     bins[number] = bins.get(number, 0) + 1
@@ -229,5 +244,6 @@ def _gauges(state: ClusterState) -> Interval:
     for machine, facts in zip(state.machines, state.started.machines, strict=True):
         now.busy += machine.busy
         now.pools[machine.pool] += 1
+        now.power_w += _draw_w(machine, facts.draw)
         now.used_permille = max(now.used_permille, machine.used_blocks * 1000 // max(1, facts.kv_blocks))
     return now

@@ -7,15 +7,18 @@ from typing import Final, TypeAlias
 
 from emu.view.cluster import POOL_WORDS, ClusterView, MachineView, TransferView
 from emu.view.rows import NEVER
+from emu.view.why import waits_for, why_machine
 from tui.glyphs import Line, Span, Target, age, bar, box, cut, fit, fit_line, stacked, thousands, width_of
 from tui.scene import Intent, Scene
 from tui.screens.page import Page
+from tui.screens.why import chain_lines
 
 CARD: Final = (26, 6)
 SLIM: Final = (24, 4)
 TILE: Final = (20, 2)
-CELL: Final = 5
+CELLS: Final = (5, 3)  # of the heat map: with room for a mark in front and one for queues, or without
 LANES: Final = 4  # lines for transfers, at least
+_CUTS: Final = ("link_down", "link_slow", "nic_down")
 GLYPHS: Final = {"prefill": "P", "decode": "D", "mixed": "M", "idle": "·", "down": "✖", "paused": "‖"}
 
 
@@ -33,7 +36,6 @@ class Cluster(Page):
 
     def draw(self, scene: Scene, width: int, height: int) -> list[Line]:
         view = scene.view
-        count = len(view.machines)
         room = max(1, height - 1 - LANES)
         scale = scale_of(scene)
         for size, draw in ((CARD, card), (SLIM, slim), (TILE, tile)):
@@ -43,12 +45,17 @@ class Cluster(Page):
                 lines = _grid(scene, columns, (width - columns + 1) // columns, draw, scale)
                 break
         else:
-            self._columns = max(1, width // CELL)
-            lines = _heat(scene, self._columns, scale)
+            for cell in CELLS:
+                self._columns = max(1, width // cell)
+                lines = _heat(scene, self._columns, scale, cell)
+                if len(lines) <= room:
+                    break
         lines = lines[:room]
-        lanes = _lanes(scene, width, height - len(lines) - 1)
-        assert count
-        return [*lines, *lanes][:height]
+        moving = sum(1 for transfer in view.transfers if transfer.committed_ps == NEVER)
+        lanes = _lanes(scene, width, min(height - len(lines) - 1, max(LANES, moving + 1)))
+        spare = height - len(lines) - len(lanes) - 1
+        detail = [(), *_chosen(scene, width)][:spare] if spare >= 4 else []
+        return [*lines, *lanes, *detail][:height]
 
     def key(self, key: str, scene: Scene) -> tuple[Intent, ...] | None:
         step = {"left": -1, "right": 1, "up": -self._columns, "down": self._columns}.get(key)
@@ -216,7 +223,37 @@ def tile(scene: Scene, machine: MachineView, width: int, scale: float) -> list[L
     ]
 
 
-def _heat(scene: Scene, columns: int, scale: float) -> list[Line]:
+def _chosen(scene: Scene, width: int) -> list[Line]:
+    """Where there is room: the chosen machine in words, and who waits there."""
+    view = scene.view
+    machine = view.machines[min(scene.machine, len(view.machines) - 1)]
+    lines: list[Line] = [
+        (Span(f"▶ {machine.name}", "title"), Span(f"  {machine.hardware}, {machine.pool_word} pool", "dim")),
+        *chain_lines(why_machine(view, machine.number), width),
+        memory_line(machine, min(width, 80)),
+        legend(machine),
+    ]
+    here = [row for row in view.waiting() if row.machine == machine.number]
+    for row in sorted(here, key=lambda row: (row.since_ps, row.request))[:6]:
+        target = Target("request", row.request)
+        lines.append((Span(cut(f"  {waits_for(view, row.request)}", width), "warn", target),))
+    return lines
+
+
+def legend(machine: MachineView) -> Line:
+    """Blocks by reason, in numbers."""
+    memory = machine.memory
+    return (
+        Span(f"█ running {memory.running:,}  ", "decode"),
+        Span(f"▓ reserved {memory.reserved:,}  ", "reserved"),
+        Span(f"▒ held {memory.held:,}  ", "held"),
+        Span(f"░ pinned {memory.pinned:,}  ", "pinned"),
+        Span(f"✗ orphan {memory.orphan:,}  ", "orphan" if memory.orphan else "dim"),
+        Span(f"· free {memory.free:,} of {memory.total:,}", "dim"),
+    )
+
+
+def _heat(scene: Scene, columns: int, scale: float, cell_width: int) -> list[Line]:
     """A cell a machine: what it does, and how full and how long its queue is, as heights."""
     lines: list[Line] = []
     for group in _groups(scene.view):
@@ -228,15 +265,15 @@ def _heat(scene: Scene, columns: int, scale: float) -> list[Line]:
                 memory = machine.memory
                 used = (memory.total - memory.free) / max(1, memory.total)
                 wrong = machine.dead_ps != NEVER or machine.faults or memory.orphan
-                cell = (
-                    GLYPHS.get(state, "?")
-                    + "".join(span.text for span in bar(used / scale, 1))
-                    + ("q" if machine.queue else " ")
-                    + ("!" if wrong else " ")
-                )
-                role = "cursor" if machine.number == scene.machine else "bad" if wrong else state
-                left = "▶" if machine.number == scene.machine else " "
-                spans.append(Span(left + cell, role, Target("machine", machine.number)))
+                cell = GLYPHS.get(state, "?") + "".join(span.text for span in bar(used / scale, 1))
+                marked = machine.number == scene.machine
+                sign = "!" if wrong else "q" if machine.queue else " "
+                if cell_width == CELLS[0]:
+                    cell = ("▶" if marked else " ") + cell + sign + " "
+                else:
+                    cell += "◀" if marked else sign
+                role = "cursor" if marked else "bad" if wrong else state
+                spans.append(Span(cell, role, Target("machine", machine.number)))
             lines.append(tuple(spans))
     chosen = scene.view.machines[min(scene.machine, len(scene.view.machines) - 1)]
     lines.append(
@@ -260,13 +297,20 @@ def _lanes(scene: Scene, width: int, height: int) -> list[Line]:
     return lines
 
 
+def _on_way(machines: tuple[int, ...], transfer: TransferView) -> bool:
+    return bool(machines) and set(machines) <= {transfer.source, transfer.target}
+
+
 def lane(scene: Scene, transfer: TransferView, width: int) -> Line:
     """One transfer: `prefill-0 ═══▶───── decode-3  r41  34 of 80 layers  120 of 335 MB  0.2s`."""
     view = scene.view
     names = [view.machine_name(transfer.source), view.machine_name(transfer.target)]
     row = view.requests.get(transfer.request)
+    cut_off = next((f for f in view.faults if f.kind in _CUTS and _on_way(f.machines, transfer)), None)
     if transfer.lost:
         what, role = f"{transfer.lost} puts LOST", "bad"
+    elif cut_off is not None and transfer.landed_share < 1:
+        what, role = cut_off.words, "bad"
     elif transfer.landed_share >= 1:
         what, role = "landed, signal on its way", "held"
     elif row is not None and row.first_token_ps == NEVER:

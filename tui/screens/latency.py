@@ -10,7 +10,7 @@ from tui.glyphs import Line, Span, clock, curve, fit, resample, thousands
 from tui.scene import Scene
 from tui.screens.page import Page, centred, heading
 
-LABEL = 24
+LABEL = 28
 
 
 class Curve(NamedTuple):
@@ -40,6 +40,7 @@ CURVES: Sequence[Curve] = (
     Curve("decoding", lambda now, _: float(now.decoding), "decode", thousands),
     Curve("busy machines", lambda now, _: float(now.busy), "text", thousands),
     Curve("fullest KV", lambda now, _: now.used_permille / 1000, "held", lambda value: f"{100 * value:.0f} %"),
+    Curve("power drawn", lambda now, _: now.power_w / 1e3 or None, "mixed", lambda value: f"{value:.0f} kW"),
     Curve("prefill pool", lambda now, _: float(now.pools[0]), "prefill", thousands),
     Curve("decode pool", lambda now, _: float(now.pools[1]), "decode", thousands),
     Curve("mixed pool", lambda now, _: float(now.pools[2]), "mixed", thousands),
@@ -88,7 +89,7 @@ def _curve_lines(
     for row, text in enumerate(curve(columns, top, rows)):
         if row == 0:
             label = (
-                f"{each.name:<16}" if rows > 1 else f"{each.name:<16}{each.write(here) if here is not None else '-':>7}"
+                f"{each.name:<20}" if rows > 1 else f"{each.name:<20}{each.write(here) if here is not None else '-':>7}"
             )
         elif row == 1:
             label = f"  now {each.write(here) if here is not None else '-'}"

@@ -9,7 +9,7 @@ from emu.view.rows import NEVER, Hold
 from tui.glyphs import Line, Span, Target, age, beside, cut, thousands
 from tui.palette import OWNERS
 from tui.scene import Intent, Scene
-from tui.screens.cluster import doing_line, memory_line
+from tui.screens.cluster import doing_line, legend, memory_line
 from tui.screens.page import Page, heading
 
 _SHADES: Final = "█▇▆▅▄▃"
@@ -41,7 +41,7 @@ class Machine(Page):
                 *doing_line(scene, machine),
             ),
             memory_line(machine, width),
-            _legend(machine),
+            legend(machine),
             (),
         ]
         if width >= 100:
@@ -61,18 +61,6 @@ class Machine(Page):
         if step is None:
             return None
         return (Intent("machine", (scene.machine + step) % len(scene.view.machines)),)
-
-
-def _legend(machine: MachineView) -> Line:
-    memory = machine.memory
-    return (
-        Span(f"█ running {memory.running:,}  ", "decode"),
-        Span(f"▓ reserved {memory.reserved:,}  ", "reserved"),
-        Span(f"▒ held {memory.held:,}  ", "held"),
-        Span(f"░ pinned {memory.pinned:,}  ", "pinned"),
-        Span(f"✗ orphan {memory.orphan:,}  ", "orphan" if memory.orphan else "dim"),
-        Span(f"· free {memory.free:,} of {memory.total:,}", "dim"),
-    )
 
 
 def _batch(scene: Scene, machine: MachineView, width: int) -> list[Line]:
