@@ -99,7 +99,7 @@ def execute(
         lives = Lives(started, requests, None if scenario.slo.preset else scenario.slo.limits())
         if judge is not None:
             lives.slo = judge(lives.slo, len(workload))
-        recovery = Recovery() if steer is not None or is_faulty(scenario) else None
+        recovery = Recovery() if is_faulty(scenario) else None
         folds: list[Fold] = [lives, usage, power, *checker.laws, *(() if recovery is None else (recovery,))]
         if watch is not None:
             folds.append(watch(started))

@@ -392,9 +392,15 @@ class _Site:
 
 
 def is_faulty(scenario: Scenario) -> bool:
-    """Whether the scenario itself plans faults, or clients that lose patience."""
+    """Whether the scenario plans faults, or clients that lose patience, or is to be ready for what is not planned."""
     clients = scenario.workload
-    return bool(scenario.faults or scenario.delays or clients.client_retries or clients.client_timeout_s)
+    return bool(
+        scenario.run.faults_may_come
+        or scenario.faults
+        or scenario.delays
+        or clients.client_retries
+        or clients.client_timeout_s
+    )
 
 
 def close(

@@ -70,6 +70,7 @@ class Helm:
         self._until_ps = until_ps
         self._held = held
         self._may_ps = -1  # instants up to this one may fire
+        self._step_from: int | None = None  # entries that were written when a step began
         self._next_ps = 0  # what was last asked about: a run that lags is not later than that
         self._said_s = 0.0
         self._next_s = 0.0
@@ -106,6 +107,8 @@ class Helm:
                 self._tell(now_s)
         if at_ps <= self._may_ps:
             return True
+        if self._step_from is not None and self._step(at_ps):
+            return True
         if self._until_ps:
             if at_ps <= self._until_ps:
                 return True
@@ -121,7 +124,16 @@ class Helm:
                 wait_s = _WAIT_S
             self._tell(now_s)
             if self._heed(min(wait_s, SAY_EVERY_S)):
-                return at_ps <= self._may_ps
+                return at_ps <= self._may_ps or (self._step_from is not None and self._step(at_ps))
+
+    def _step(self, at_ps: int) -> bool:
+        """Instants that write nothing are no step of their own."""
+        assert self._run is not None
+        if self._run.log.written == self._step_from:
+            self._may_ps = at_ps
+            return True
+        self._step_from = None
+        return False
 
     def _arrive(self) -> None:
         """Where the run was to be held, or to go on at its pace."""
@@ -153,7 +165,7 @@ class Helm:
             self._held, self._stopped_ps = bool(order["held"]), now_ps
             self._pace.set(self._pace.factor, time.monotonic(), now_ps)
         elif kind == "step":
-            self._may_ps = max(self._may_ps, self._clock_next_ps())
+            self._step_from = self._run.log.written if self._run is not None else 0
         elif kind == "run_to":
             self._may_ps = int(order["at_ps"])
             self._stopped_ps = max(self._stopped_ps, self._may_ps)
@@ -162,12 +174,6 @@ class Helm:
         elif kind == "leave":
             raise Left
         self._tell(time.monotonic())
-
-    def _clock_next_ps(self) -> int:
-        assert self._run is not None
-        clock = self._run.clock
-        assert isinstance(clock, PacedClock)
-        return clock.next_ps()
 
     def _strike(self, values: dict[str, Any], now_ps: int) -> None:
         """A fault now, rounded up to a microsecond and later than the last instant."""

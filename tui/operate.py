@@ -36,6 +36,7 @@ class Operator:
     """One run under way. Raises Refusal where it cannot begin, in the words of the run."""
 
     def __init__(self, scenario: Scenario, out: Path | None, pace: float, *, held: bool = False) -> None:
+        scenario = evolve(scenario, run=evolve(scenario.run, faults_may_come=True))
         self.scenario = scenario
         self.struck: list[Fault] = []
         self.digest: str | None = None

@@ -52,13 +52,6 @@ class PacedClock(HeapClock):
             heapq.heappush(heap, self._stop)
         return super().deadline_to_sleep_time(deadline)
 
-    def next_ps(self) -> int:
-        """When the next entry fires; now, where there is none."""
-        heap = self._heap
-        while heap and (heap[0][WAKE] is None or heap[0][WAKE] is _look_again):
-            heapq.heappop(heap)
-        return heap[0][TIME] if heap else self.now_ps
-
 
 def _look_again() -> None:
     raise TasksMadeRunnable

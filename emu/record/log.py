@@ -47,6 +47,11 @@ class Log:
         if len(waiting) >= _BULK:
             self._flush()
 
+    @property
+    def written(self) -> int:
+        """Entries so far, those that wait to be encoded among them."""
+        return self.entries + len(self._waiting)
+
     def flush(self) -> None:
         """What was written so far is in the file, for those who read it while it grows."""
         self._flush()

@@ -236,9 +236,10 @@ class Slo:
 
 @frozen(kw_only=True)
 class RunLimits:
-    """What ends a run that makes no progress."""
+    """What ends a run that makes no progress, and what it must be ready for."""
 
     liveness_s: float = field(default=60.0, validator=positive_seconds())
+    faults_may_come: bool = False  # it looks for what was lost, planned or not: as a run that is steered does
 
 
 @frozen(kw_only=True)

@@ -80,16 +80,6 @@ def test_a_fault_that_is_struck_between_two_instants_is_one_that_was_planned() -
     assert planned != written(scenario_of(), arrivals).digest
 
 
-def test_the_next_instant_is_known() -> None:
-    clock = PacedClock(Held())
-    assert clock.next_ps() == 0
-    entry = clock.call_at(5, 0, lambda: None)
-    clock.call_at(9, 0, lambda: None)
-    assert clock.next_ps() == 5
-    clock.cancel(entry)
-    assert clock.next_ps() == 9
-
-
 def test_a_pace_says_when_an_instant_is_due() -> None:
     pace = Pace(now_s=100.0, factor=2.0)
     assert pace.due_s(4 * S) == 102.0
