@@ -32,7 +32,7 @@ def grid_evidence(cells: tuple[StepCell, ...], subject: Subject, fitted: GridFit
         "prefill_batches": summary(_never_fitted(cells, fitted, costs)),
         "decode": summary(_decode_misses(cells, subject, fitted)),
         "mixed": summary(Miss(miss_of(costs, cell)) for cell in cells if cell.phase == "mixed"),
-        "scatter": scatter(*([variation(c.ms) for c in cells if c.phase == phase] for phase in ("prefill", "decode"))),
+        "scatter": scatter(*(_variations(cells, phase) for phase in ("prefill", "decode"))),
         "not_identified": untold(subject, fitted),
     }
 
@@ -77,6 +77,10 @@ def untold(subject: Subject, fitted: GridFit) -> dict[str, float | int | str | l
         intervals.append("no lower bound but 0")
         rows.append("the same table with --model and --hardware")
     return {"what": what, "interval": intervals, "would_be_told_by": rows}
+
+
+def _variations(cells: tuple[StepCell, ...], phase: str) -> list[float]:
+    return [variation(cell.ms) for cell in cells if cell.phase == phase and len(cell.ms) > 1]
 
 
 def _prefill_misses(cells: tuple[StepCell, ...], subject: Subject, fitted: GridFit, *, single: bool) -> Iterator[Miss]:

@@ -15,6 +15,7 @@ import attrs
 from emu.calibrate.decode_fit import BEST_EFFICIENCY
 from emu.calibrate.isotonic import Point, isotonic
 from emu.calibrate.misses import Evidence, Miss, summary
+from emu.calibrate.report import is_measured
 from emu.calibrate.roofline import Roofline, roofline
 from emu.fake.costs import CalibratedCosts
 from emu.fake.step_profiles import DecodeCurve, PrefillCurves, StepProfile
@@ -52,9 +53,8 @@ def predict(wanted: Roofline, references: Sequence[Reference]) -> StepProfile:
 
 
 def measured_references(profiles: Sequence[StepProfile]) -> tuple[Reference, ...]:
-    """Those of the profiles that were measured themselves: not derived, predicted or the same as another's."""
-    marks = (PREDICTED, "DERIVED", "whose GPUs these are")
-    return tuple(Reference.of(each) for each in profiles if not any(mark in each.source for mark in marks))
+    """Those of the profiles that were measured themselves."""
+    return tuple(Reference.of(each) for each in profiles if is_measured(each))
 
 
 def _nearest(wanted: Roofline, references: Sequence[Reference]) -> list[Reference]:

@@ -60,22 +60,49 @@ def fit_lines(profile: StepProfile) -> list[str]:
 
 
 def validation_markdown() -> str:
-    """The errors of every shipped profile as one Markdown table, interpolation and extrapolation apart, and the scatter
-    of repeats, which is the floor."""
+    """Errors of the shipped profiles as two Markdown tables: of measured ones on cells left out or never fitted,
+    interpolation and extrapolation apart, beside the scatter of repeats, which is the floor; and of measured ones
+    predicted as if they had not been."""
+    profiles = shipped_profiles()
     lines = [
-        "| profile | what | interpolated: cells, MAPE, p95, worst (%) | extrapolated | scatter, median (%) |",
+        "| measured profile | what | interpolated: cells, MAPE, p95, worst (%) | extrapolated | scatter, median (%) |",
         "|---|---|---|---|---|",
     ]
-    for profile in shipped_profiles():
-        name = f"{profile.model}, {profile.hardware}, TP {profile.tensor_parallel}"
-        for part, words in PARTS.items():
-            found = profile.evidence.get(part, {})
-            inside, outside = _figures(found, "interpolated"), _figures(found, "extrapolated")
-            if inside or outside:
-                phase = "prefill" if "prefill" in part else "decode"
-                floor = profile.evidence.get("scatter", {}).get(f"{phase}_median_pct", "")
-                lines.append(f"| {name} | {words} | {_cell(inside)} | {_cell(outside)} | {floor} |")
+    for profile in profiles:
+        if is_measured(profile):
+            lines += _measured_rows(profile)
+    lines += [
+        "",
+        "| machine | predicted from the others | error of each, mean | prefill: MAPE, p95, worst (%) | decode |",
+        "|---|---|---|---|---|",
+    ]
+    judged = {profile.hardware: profile for profile in profiles if "left_out_prefill" in profile.evidence}
+    for hardware, profile in judged.items():
+        found = profile.evidence
+        prefill, decode = (_figures(found[f"left_out_{phase}"], "interpolated") for phase in ("prefill", "decode"))
+        each = found["about"]["by_profile"]
+        lines.append(
+            f"| {hardware} | {len(each)} profiles | {'; '.join(each)} | {_cell(prefill, 1)} | {_cell(decode, 1)} |"
+        )
     return "\n".join(lines) + "\n"
+
+
+def is_measured(profile: StepProfile) -> bool:
+    """Whether it was measured itself: not derived, predicted or another machine's."""
+    return not any(mark in profile.source for mark in ("PREDICTED", "DERIVED", "whose GPUs these are"))
+
+
+def _measured_rows(profile: StepProfile) -> list[str]:
+    name = f"{profile.model}, {profile.hardware}, TP {profile.tensor_parallel}"
+    rows = []
+    for part, words in PARTS.items():
+        found = profile.evidence.get(part, {})
+        inside, outside = _figures(found, "interpolated"), _figures(found, "extrapolated")
+        if inside or outside:
+            phase = "prefill" if "prefill" in part else "decode"
+            floor = profile.evidence.get("scatter", {}).get(f"{phase}_median_pct", "")
+            rows.append(f"| {name} | {words} | {_cell(inside)} | {_cell(outside)} | {floor} |")
+    return rows
 
 
 def shipped_profiles() -> tuple[StepProfile, ...]:
@@ -104,5 +131,5 @@ def _figures(found: dict[str, Any], kind: str) -> list[Any] | None:
     return [found[f"{kind}_{column}"] for column in _COLUMNS]
 
 
-def _cell(figures: list[Any] | None) -> str:
-    return "" if figures is None else ", ".join(str(figure) for figure in figures)
+def _cell(figures: list[Any] | None, first: int = 0) -> str:
+    return "" if figures is None else ", ".join(str(figure) for figure in figures[first:])
