@@ -29,6 +29,10 @@ again; this is its own and is not carried over.
 """
 
 
+BEST_SHARE = 0.88
+"""Of the memory's bandwidth, at 64 pairs, in the same measurements."""
+
+
 @attrs.frozen(slots=True)
 class DecodeStep:
     """One measured decode: sequences, their contexts' sum (tokens, that of this step included), time, repeats."""
@@ -58,7 +62,8 @@ class DecodeFit:
 
 
 def fit_decode(steps: Iterable[DecodeStep], reading: Reading, source: str) -> DecodeFit:
-    """Raises `Refusal` without two batch sizes, or without two contexts at any of them."""
+    """Raises `Refusal` without two batch sizes. Where none has two contexts, c is the bandwidth's by the carried
+    shape, or nothing where model or machine are unknown."""
     groups: dict[int, list[DecodeStep]] = defaultdict(list)
     for step in steps:
         groups[step.sequences].append(step)
@@ -66,8 +71,6 @@ def fit_decode(steps: Iterable[DecodeStep], reading: Reading, source: str) -> De
     told = [batch for batch in batches if len({step.context_tokens for step in groups[batch]}) > 1]
     if len(batches) < 2:
         raise Refusal("table", "expected decode steps of two batch sizes or more")
-    if not told:
-        raise Refusal("table", "expected decode steps of two contexts or more at one batch size at least")
     least = reading.floor_ps / BEST_EFFICIENCY
     slopes = {batch: _slope(groups[batch]) for batch in told}
     clamped = tuple(batch for batch in told if slopes[batch][0] <= least)
@@ -114,6 +117,9 @@ def _carried(batch: int, known: dict[int, float], reading: Reading) -> float:
     """c at this batch size: its own, else between its neighbours', else the nearest one's in the carried shape."""
     if batch in known:
         return known[batch]
+    if not known:
+        share = BEST_SHARE * RELATIVE_COST[-1] / relative_cost(batch * (reading.kv_heads or PAIRS[-1]))
+        return max(reading.floor_ps / share, 1.0)
     below, above = [b for b in known if b < batch], [b for b in known if b > batch]
     if below and above:
         left, right = max(below), min(above)
