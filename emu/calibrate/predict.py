@@ -97,10 +97,10 @@ def _prefill(wanted: Roofline, used: Sequence[Reference], source: str) -> Prefil
     even = [Point(n * PROMPT_TOKENS, step_ps(n * PROMPT_TOKENS, n), 1) for n in EVENS]
     return PrefillCurves(
         single_tokens=SINGLES,
-        single_ps=tuple(round(ps) for ps in isotonic(single)),
+        single_ps=_whole(isotonic(single)),
         even_prompt_tokens=PROMPT_TOKENS,
         even_tokens=tuple(point.x for point in even),
-        even_ps=tuple(round(ps) for ps in isotonic(even)),
+        even_ps=_whole(isotonic(even)),
         cached_pair_ps=max(1, round(wanted.pair_ps * _mean(wanted, used, pairs))),
         source=source,
     )
@@ -122,7 +122,7 @@ def _decode(wanted: Roofline, used: Sequence[Reference], source: str) -> DecodeC
     spans = [each.profile.decode.context_range_tokens for each in used]
     return DecodeCurve(
         sequences=batches,
-        base_ps=tuple(round(ps) for ps in isotonic(base)),
+        base_ps=_whole(isotonic(base)),
         context_ps_per_token=tuple(context_ps),
         context_low_ps=tuple(max(1, min(int(wanted.context_ps), ps)) for ps in context_ps),
         context_high_ps=tuple(max(int(most) + 1, ps) for most, ps in zip(least, context_ps, strict=True)),
@@ -130,6 +130,11 @@ def _decode(wanted: Roofline, used: Sequence[Reference], source: str) -> DecodeC
         context_range_tokens=(min(span[0] for span in spans), max(span[1] for span in spans)),
         source=source,
     )
+
+
+def _whole(times_ps: list[float]) -> tuple[int, ...]:
+    """To nanoseconds, so that no other machine's logarithm makes another file."""
+    return tuple(1000 * round(ps / 1000) for ps in times_ps)
 
 
 def _base_ps(wanted: Roofline, used: Sequence[Reference], batch: int) -> float:

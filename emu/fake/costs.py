@@ -5,15 +5,16 @@ on integers read from a profile: no float and no numpy may appear below. Curves 
 here they are only looked up. Nothing here knows of batches, blocks, machines or time.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate
 from typing import Protocol
 
 import attrs
 
+from emu.fake.curves import line, prefill_at
 from emu.fake.profiles import HardwareProfile, ModelProfile, nearest
-from emu.fake.step_profiles import SimCurves, StepProfile, load_steps
+from emu.fake.sim_costs import SplitwiseSimCosts
+from emu.fake.step_profiles import StepProfile, load_steps
 from emu.refusal import Refusal
 
 COST_KINDS = ("calibrated", "splitwise-sim")
@@ -114,7 +115,7 @@ class CalibratedCosts:
             if len(self._decodes) >= _CACHE_LIMIT:
                 self._decodes.clear()
             decode = self.profile.decode
-            base_ps = _line(sequences, decode.sequences, decode.base_ps)
+            base_ps = line(sequences, decode.sequences, decode.base_ps)
             pair = self._decodes[sequences] = (base_ps, self._context_ps(sequences))
         return pair
 
@@ -152,10 +153,10 @@ class CalibratedCosts:
         if not knots[0] < sequences < knots[-1]:
             return context_ps[0] if sequences <= knots[0] else context_ps[-1]
         per_token_each = tuple(knot * ps for knot, ps in zip(knots, context_ps, strict=True))
-        return _line(sequences, knots, per_token_each) // sequences
+        return line(sequences, knots, per_token_each) // sequences
 
     def _prefill(self, tokens: int, prompts: int) -> int:
-        return _prefill_at(tokens, *self._row(prompts), self.profile.prefill.cached_pair_ps, prompts)
+        return prefill_at(tokens, *self._row(prompts), self.profile.prefill.cached_pair_ps, prompts)
 
     def _row(self, prompts: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Knots, and the time at each, for a batch of this many prompts."""
@@ -169,57 +170,15 @@ class CalibratedCosts:
             knots = tuple(sorted({*curves.single_tokens, *curves.even_tokens, prompts * each}))
             times = []
             for tokens in knots:
-                step_ps = _prefill_at(tokens, curves.single_tokens, curves.single_ps, curves.cached_pair_ps, 1)
+                step_ps = prefill_at(tokens, curves.single_tokens, curves.single_ps, curves.cached_pair_ps, 1)
                 if tokens > each and prompts > 1:
                     # more tokens on this curve are more prompts, not longer ones: no pairs to add
-                    even_ps = _prefill_at(tokens, curves.even_tokens, curves.even_ps, 0, 1)
+                    even_ps = prefill_at(tokens, curves.even_tokens, curves.even_ps, 0, 1)
                     share, whole = tokens * (prompts - 1), prompts * (tokens - each)
                     step_ps += (even_ps - step_ps) * min(share, whole) // whole
                 times.append(step_ps)
             row = self._rows[prompts] = (knots, tuple(accumulate(times, max)))
         return row
-
-
-@attrs.frozen(slots=True, eq=False)
-class SplitwiseSimCosts:
-    """splitwise-sim's step times, faults included, so that two simulators can be compared under one set of rules.
-
-    Both curves were taken over x = prompt size x batch size. A prefill looks its tokens up, whatever prompts they are
-    from and whatever they attend to; a decode looks up the *number of sequences* and ignores context; a mixed step is
-    1.1 x the prompt curve at its tokens plus one a decode. Linear between knots and beyond them, hence not monotone.
-    """
-
-    curves: SimCurves
-    identified: bool = False
-    closed_form: bool = True
-
-    def prefill_ps(self, tokens: int, prompts: int, cached_tokens: int = 0) -> int:  # noqa: ARG002 (it ignores them)
-        if tokens < 1 or prompts < 1:
-            raise ValueError(f"a prefill of {tokens=} from {prompts=}")
-        return max(1, _line(tokens, self.curves.tokens, self.curves.prompt_ps))
-
-    def decode_coefficients(self, sequences: int) -> tuple[int, int]:
-        if sequences < 1:
-            raise ValueError(f"a decode of {sequences=}")
-        return max(1, _line(sequences, self.curves.tokens, self.curves.token_ps)), 0
-
-    def decode_ps(self, sequences: int, context_tokens: int) -> int:  # noqa: ARG002 (it ignores context)
-        return self.decode_coefficients(sequences)[0]
-
-    def mixed_ps(self, tokens: int, prompts: int, cached_tokens: int, sequences: int, context_tokens: int) -> int:
-        if not tokens:
-            return self.decode_ps(sequences, context_tokens)
-        if not sequences:
-            return self.prefill_ps(tokens, prompts, cached_tokens)
-        return self.prefill_ps(tokens + sequences, prompts) * 11 // 10
-
-    def measured(self, sequences: int, context_tokens: int) -> bool:  # noqa: ARG002 (it ignores context)
-        """Whether the lookup falls between its knots: below 128 sequences it never does."""
-        return self.curves.tokens[0] <= sequences <= self.curves.tokens[-1]
-
-    def measured_prefill(self, tokens: int, prompts: int) -> bool:  # noqa: ARG002 (it ignores prompts)
-        """Whether the lookup falls between its knots."""
-        return self.curves.tokens[0] <= tokens <= self.curves.tokens[-1]
 
 
 def load_costs(
@@ -266,21 +225,3 @@ def alone_ps(costs: Costs, prompt_tokens: int, output_tokens: int) -> tuple[int,
     base_ps, context_ps = costs.decode_coefficients(1)
     decode_ps = steps * base_ps + context_ps * (steps * prompt_tokens + steps * (steps + 1) // 2)
     return ttft_ps, decode_ps // steps, ttft_ps + decode_ps
-
-
-def _line(x: int, knots: tuple[int, ...], times: tuple[int, ...]) -> int:
-    """Linear through the knots, and on with the first and the last slope; rounded down."""
-    right = min(max(bisect_right(knots, x), 1), len(knots) - 1)
-    left = right - 1
-    return times[left] + (times[right] - times[left]) * (x - knots[left]) // (knots[right] - knots[left])
-
-
-def _prefill_at(tokens: int, knots: tuple[int, ...], times: tuple[int, ...], pair_ps: int, prompts: int) -> int:
-    """Linear through the knots and constant before the first. Past the last, proportional to tokens, and the pairs that
-    the longer prompts have beyond that: T * T / 2n at T tokens of n prompts, less T * last / 2n."""
-    if tokens <= knots[0]:
-        return times[0]
-    last = knots[-1]
-    if tokens <= last:
-        return _line(tokens, knots, times)
-    return times[-1] * tokens // last + pair_ps * tokens * (tokens - last) // (2 * prompts)

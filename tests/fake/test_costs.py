@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.fake.costs import CalibratedCosts, Costs, SplitwiseSimCosts, alone_ps, load_costs
+from emu.fake.costs import CalibratedCosts, Costs, alone_ps, load_costs
 from emu.fake.profiles import load_hardware, load_model, shipped_names
+from emu.fake.sim_costs import SplitwiseSimCosts
 from emu.refusal import Refusal
 
 MS = 10**9
