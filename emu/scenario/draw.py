@@ -30,11 +30,11 @@ from emu.scenario.schema import (
 
 KINDS: Final[tuple[FaultKind, ...]] = get_args(FaultKind)
 HOOKS: Final = (
-    "Assigned",
     "Queued",
+    "StepStarted",
+    "Assigned",
     "Reserved",
     "Granted",
-    "StepStarted",
     "TransferStarted",
     "Landed",
     "Committed",
@@ -104,8 +104,8 @@ def _fault(draws: random.Random, names: tuple[str, ...], requests: int) -> Fault
     kind = draws.choice(KINDS)
     machine, heal_after_s = draws.choice(names), draws.choice(_HEAL_S)
     other = draws.choice([name for name in names if name != machine])
-    counted: dict[str, Any] = {"nth": draws.randrange(1, 6), "count": draws.choice((1, 1, 2))}
-    when = _when(draws, requests)
+    counted: dict[str, Any] = {"nth": draws.randrange(1, 4), "count": draws.choice((1, 1, 2))}
+    when = _when(draws, requests, HOOKS[:2] if machine.startswith("mixed") else HOOKS)
     make: dict[str, Callable[[], Fault]] = {
         "crash": lambda: Fault(kind="crash", machine=machine, heal_after_s=heal_after_s, **when),
         "restart": lambda: Fault(kind="restart", machine=machine, startup_s=heal_after_s, **when),
@@ -135,13 +135,13 @@ def _fault(draws: random.Random, names: tuple[str, ...], requests: int) -> Fault
     return Fault(kind=kind, machine=machine, heal_after_s=heal_after_s, **when)
 
 
-def _when(draws: random.Random, requests: int) -> dict[str, Any]:
+def _when(draws: random.Random, requests: int, hooks: tuple[str, ...]) -> dict[str, Any]:
     """On something that happens to one of the requests, or between two of them; seldom at a time."""
     if draws.random() < 0.15:
         return {"at_s": draws.randrange(0, 60) / 20}
-    when: dict[str, Any] = {"on": draws.choice(HOOKS), "after_s": draws.choice(_AFTER_S)}
-    if draws.random() < 0.5:
+    when: dict[str, Any] = {"on": draws.choice(hooks), "after_s": draws.choice(_AFTER_S)}
+    if draws.random() < 0.3:
         when["on_request"] = draws.randrange(requests)
     else:
-        when["nth"] = draws.randrange(1, 8)
+        when["nth"] = draws.randrange(1, max(2, requests // 2))
     return when
