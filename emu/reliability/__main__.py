@@ -12,9 +12,22 @@ from attrs import evolve
 from emu.reliability.cells import table
 from emu.reliability.page import page
 from emu.reliability.plans import Tally, drawn
-from emu.reliability.rolling import crash_of_a_tenth, measured, rolling_restart, shipped
+from emu.reliability.rolling import Curve, crash_of_a_tenth, measured, rolling_restart, shipped, surge
 from emu.reliability.trial import Trials
 from emu.scenario.draw import KINDS
+
+
+def overloads() -> list[Curve]:
+    """Two and two machines at their peak, at twice that, and after a surge of three times that."""
+    small = shipped("overload.toml")
+    at = "of 24 requests a second, where the goodput of overload.toml's machines peaks"
+    peak, twice = (
+        measured(f"{what} {at}", evolve(small, workload=evolve(small.workload, rate_rps=rate)))
+        for what, rate in (("At the rate", 24.0), ("At twice the rate", 48.0))
+    )
+    storm = surge(small, 16.0, 72.0, 60.0, 90.0, 180.0)
+    three = measured("Thirty seconds at three times that rate, then 16 again; clients retry", storm, (60, 90))
+    return [peak, twice, three]
 
 
 def main() -> int:
@@ -36,6 +49,7 @@ def main() -> int:
         measured("A tenth of the machines crash at once (splitwise_hh, 70 RPS)", crash_of_a_tenth(whole, 40.0)),
         measured("A rolling restart of all machines (splitwise_hh, 70 RPS)", rolling_restart(whole, 30.0, 1.5)),
     ]
+    curves += overloads()
     command = f"python -m emu.reliability --plans {arguments.plans} --seconds {arguments.seconds:g}"
     arguments.out.write_text(page(tables, KINDS, tally, curves, command))
     bad = any(cell.bad for cells in tables.values() for cell in cells.values())

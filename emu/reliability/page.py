@@ -90,16 +90,16 @@ def _drawn(tally: Tally) -> str:
 
 
 def _curve(curve: Curve) -> str:
-    lines = ["| seconds | requests completed a second |", "|---|---|"]
-    lines += [f"| {first} to {last} | {rate:.1f} |" for first, last, rate in curve.rates]
+    lines = ["| seconds | completed a second | good a second |", "|---|---|---|"]
+    lines += [f"| {first} to {last} | {rate:.1f} | {good:.1f} |" for first, last, rate, good in curve.rates]
     statuses = ", ".join(f"{count} {status}" for status, count in curve.statuses.items())
-    recovered = "never" if curve.recovered_s is None else f"{curve.recovered_s:.0f} s after the last strike"
+    recovered = "never" if curve.recovered_s is None else f"{curve.recovered_s:.0f} s after the trouble"
     return "\n".join(
         [
             f"## {curve.title}",
             "",
-            f"{curve.arrived} requests arrived: {statuses}. Back at 95 % of what was completed a second before, over "
-            f"10 s: {recovered}. Laws broken: {', '.join(curve.broken) or 'none'}.",
+            f"{curve.arrived} requests arrived: {statuses}. Back at 95 % of the goodput before, over 10 s: "
+            f"{recovered}. Laws broken: {', '.join(curve.broken) or 'none'}.",
             "",
             *lines,
         ]

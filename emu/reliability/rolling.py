@@ -1,6 +1,7 @@
-"""Whole clusters under load while machines crash: what is completed a second before, during and after.
+"""Whole clusters under load while machines crash or too much arrives: goodput before, during and after.
 
-The workloads are those of the shipped scenarios; only the plan is made here.
+A request counts as good where it completes within five times what it takes alone on a calibrated DGX-A100, the paper's
+limit for its P99. The workloads are those of the shipped scenarios; only plans and surges are made here.
 """
 
 from __future__ import annotations
@@ -17,22 +18,24 @@ from emu.laws.checker import Checker
 from emu.record import entries as e
 from emu.run import Cluster, build, load_workload
 from emu.scenario.load import load
-from emu.scenario.schema import Fault, Scenario, machine_names
+from emu.scenario.schema import Fault, Row, Scenario, WorkloadSource, machine_names
+from emu.workload.synthetic import synthetic
 
 _PS_PER_S: Final = 10**12
 _SPAN_S: Final = 10
 _SHARE: Final = 0.95
+_SLOWDOWN: Final = 5
 
 
 @frozen
 class Curve:
-    """One run: completions a second in spans of so many seconds."""
+    """One run. `rates` are what was completed and what was good, a second, in spans of so many seconds."""
 
     title: str
     arrived: int
     statuses: dict[str, int]
-    rates: tuple[tuple[int, int, float], ...]
-    recovered_s: float | None  # after the last strike
+    rates: tuple[tuple[int, int, float, float], ...]
+    recovered_s: float | None  # after the trouble
     broken: tuple[str, ...]
 
 
@@ -41,17 +44,25 @@ class _Ends:
     """A fold: how requests ended, and when those that completed did."""
 
     statuses: Counter[str] = field(factory=Counter)
-    by_second: Counter[int] = field(factory=Counter)
+    completed: Counter[int] = field(factory=Counter)  # by second
+    good: Counter[int] = field(factory=Counter)
     last_strike_ps: int = 0
+    _arrived_ps: dict[int, int] = field(factory=dict)
 
     @property
     def handlers(self) -> Mapping[type, Callable[[Any], None]]:
-        return {e.RequestEnded: self._ended, e.FaultStruck: self._struck}
+        return {e.Arrived: self._arrived, e.RequestEnded: self._ended, e.FaultStruck: self._struck}
+
+    def _arrived(self, entry: e.Arrived) -> None:
+        self._arrived_ps[entry.request] = entry.at_ps
 
     def _ended(self, entry: e.RequestEnded) -> None:
         self.statuses[e.Status(entry.status).name.lower()] += 1
+        took_ps = entry.at_ps - self._arrived_ps.pop(entry.request)
         if entry.status == e.Status.COMPLETED:
-            self.by_second[entry.at_ps // _PS_PER_S] += 1
+            second = entry.at_ps // _PS_PER_S
+            self.completed[second] += 1
+            self.good[second] += took_ps <= _SLOWDOWN * entry.alone_e2e_ps
 
     def _struck(self, entry: e.FaultStruck) -> None:
         self.last_strike_ps = max(self.last_strike_ps, entry.at_ps)
@@ -75,29 +86,47 @@ def rolling_restart(scenario: Scenario, from_s: float, every_s: float) -> Scenar
     return evolve(scenario, faults=plan)
 
 
-def measured(title: str, scenario: Scenario) -> Curve:
-    """Run it under all laws."""
+def surge(scenario: Scenario, usual_rps: float, much_rps: float, from_s: float, to_s: float, end_s: float) -> Scenario:
+    """The scenario's kind of requests at a usual rate, and far too many for a while; clients that are refused retry."""
+    rows: list[Row] = []
+    kind = scenario.workload.synthetic
+    assert kind is not None
+    for part, (begin_s, rate_rps, until_s) in enumerate(
+        ((0.0, usual_rps, from_s), (from_s, much_rps, to_s), (to_s, usual_rps, end_s))
+    ):
+        drawn = synthetic(kind, rate_rps=rate_rps, duration_s=until_s - begin_s, seed=scenario.seed + part)
+        rows += [
+            Row(at_s=begin_s + at_ps / _PS_PER_S, prompt_tokens=prompt, output_tokens=output)
+            for at_ps, prompt, output in zip(drawn.arrivals_ps, drawn.prompt_tokens, drawn.output_tokens, strict=True)
+        ]
+    clients = WorkloadSource(requests=tuple(rows), client_retries=3, retry_backoff_s=1.0, client_timeout_s=30.0)
+    return evolve(scenario, workload=clients)
+
+
+def measured(title: str, scenario: Scenario, trouble_s: tuple[int, int] | None = None) -> Curve:
+    """Run it under all laws; `trouble_s`: from when to when, where it is not that of faults."""
     cluster, workload = Cluster.of(scenario), load_workload(scenario)
     checker, ends = Checker(cluster.started(workload), law_rules(cluster)), _Ends()
     go(build(cluster, workload, (*checker.laws, ends)))
     broken = tuple(sorted({verdict.law for verdict in checker.finish()}))
-    last_s = max(ends.by_second, default=0)
-    rates = tuple(
-        (first, first + _SPAN_S, sum(ends.by_second[first + s] for s in range(_SPAN_S)) / _SPAN_S)
-        for first in range(0, last_s + 1, _SPAN_S)
-    )
-    return Curve(title, len(workload), dict(ends.statuses), rates, _recovered_s(ends, scenario), broken)
+    if trouble_s is None:
+        first_s = int(min((fault.at_s or 0.0 for fault in scenario.faults), default=0.0))
+        trouble_s = (first_s, ends.last_strike_ps // _PS_PER_S)
+    spans = range(0, max(ends.completed, default=0) + 1, _SPAN_S)
+    rates = tuple((at, at + _SPAN_S, _rate(ends.completed, at), _rate(ends.good, at)) for at in spans)
+    return Curve(title, len(workload), dict(ends.statuses), rates, _recovered_s(ends.good, trouble_s), broken)
 
 
-def _recovered_s(ends: _Ends, scenario: Scenario) -> float | None:
-    """When ten seconds began in which as much was completed as before the first strike, from the last strike on."""
-    first_s = int(min((fault.at_s or 0.0 for fault in scenario.faults), default=0.0))
-    before_s = range(max(0, first_s - 2 * _SPAN_S), first_s)
-    before = sum(ends.by_second[second] for second in before_s) / max(1, len(before_s))
-    last_strike_s = ends.last_strike_ps // _PS_PER_S
-    for start in range(last_strike_s, max(ends.by_second, default=0) - _SPAN_S + 1):
-        if sum(ends.by_second[start + s] for s in range(_SPAN_S)) >= _SHARE * before * _SPAN_S:
-            return float(start - last_strike_s)
+def _rate(by_second: Counter[int], first_s: int) -> float:
+    return sum(by_second[first_s + second] for second in range(_SPAN_S)) / _SPAN_S
+
+
+def _recovered_s(good: Counter[int], trouble_s: tuple[int, int]) -> float | None:
+    """From the end of the trouble to when ten seconds began as good as the last ones before it."""
+    before = _rate(good, max(0, trouble_s[0] - _SPAN_S))
+    for start in range(trouble_s[1], max(good, default=0) - _SPAN_S + 2):
+        if _rate(good, start) >= _SHARE * before:
+            return float(start - trouble_s[1])
     return None
 
 

@@ -8,7 +8,7 @@ from emu.record import entries as e
 from emu.reliability.cells import Cell, base, table
 from emu.reliability.orphans import Orphans
 from emu.reliability.phases import PHASES, stays
-from emu.reliability.rolling import crash_of_a_tenth, measured, rolling_restart, shipped
+from emu.reliability.rolling import crash_of_a_tenth, measured, rolling_restart, shipped, surge
 from emu.reliability.trial import Trials
 from emu.scenario.schema import Fault, machine_names
 
@@ -82,6 +82,16 @@ def test_whole_clusters_come_through() -> None:
     curve = measured("rolling", rolling_restart(scenario, 1.0, 1.0))
     assert curve.broken == ()
     assert curve.statuses == {"completed": curve.arrived}
-    assert sum(rate for _, _, rate in curve.rates) * 10 == curve.arrived
+    assert sum(rate for _, _, rate, _ in curve.rates) * 10 == curve.arrived
     faults = crash_of_a_tenth(shipped("splitwise_hh.toml"), 40.0).faults
     assert [fault.machine for fault in faults] == list(machine_names(shipped("splitwise_hh.toml")))[::10]
+
+
+def test_after_a_surge_goodput_is_what_it_was() -> None:
+    storm = surge(shipped("overload.toml"), 8.0, 60.0, 12.0, 17.0, 35.0)
+    curve = measured("surge", storm, (12, 17))
+    assert curve.arrived == len(storm.workload.requests) > 500
+    assert set(curve.statuses) <= {"completed", "rejected"}
+    assert curve.broken == ()
+    assert curve.recovered_s is not None
+    assert curve.recovered_s < 5

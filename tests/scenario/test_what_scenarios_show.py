@@ -103,3 +103,23 @@ def test_long_prompts_do_not_starve() -> None:
     at_most_64 = max(share for tokens, share in decode["batched_tokens"] if tokens <= 64)
     assert at_most_64 > 0.9
     assert coding["tbt_s"]["max"] > 10 * coding["tbt_s"]["p50"]
+
+
+def test_a_crash_costs_time_and_tokens_and_no_request() -> None:
+    crash = summary("crash")
+    faults = crash["faults"]
+    assert completes(crash)
+    assert faults["struck_live"] == {"pause": 1, "restart": 1}
+    assert (faults["crashes"], faults["declared_dead"]) == (1, 1)
+    assert 0.4 < faults["time_to_detect_s"]["max"] < 0.7
+    assert faults["attempts_lost"]["machine_dead"] > 3
+    assert faults["output_tokens_again"] > 100
+    assert 0.6 < crash["tbt_s"]["max"] < 1.0
+
+
+def test_what_is_refused_keeps_the_rest_in_time() -> None:
+    bounded, unbounded = summary("overload", SHORT), summary("overload", SHORT, "router.queue_limit_requests=0")
+    assert min(bounded["requests"]["rejected"], bounded["requests"]["completed"]) > 300
+    assert bounded["goodput_rps"] > 2 * unbounded["goodput_rps"]
+    assert not bounded["laws"]["broken"]
+    assert completes(unbounded)
