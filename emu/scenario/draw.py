@@ -1,7 +1,8 @@
 """Fault plans drawn from a seed: exact plans, like any that a person writes, aimed at requests that are under way.
 
 The same seed and scenario give the same plan in any process. A drawn plan leaves a cluster that can serve: every fault
-heals or strikes once, and a machine that is drained leaves another that does what it did.
+heals or strikes once, a machine that is drained leaves another that does what it did, and one request at most is
+poison: who of several has crashed a machine nobody could tell.
 """
 
 from __future__ import annotations
@@ -90,7 +91,12 @@ def draw_plan(seed: int, scenario: Scenario, most: int = 3) -> tuple[Fault, ...]
     requests = len(scenario.workload.requests) or 10
     plan = [_fault(draws, names, requests) for _ in range(draws.randrange(1, most + 1))]
     away = {fault.machine for fault in plan if fault.kind == "drain"}
-    kept = tuple(fault for fault in plan if fault.kind != "drain" or _spared(fault.machine, names, away))
+    poisons = [fault for fault in plan if fault.kind == "poison"]
+    kept = tuple(
+        fault
+        for fault in plan
+        if (fault.kind != "drain" or _spared(fault.machine, names, away)) and fault not in poisons[1:]
+    )
     return kept or (Fault(kind="pause", machine=names[0], at_s=0.5, heal_after_s=1.0),)
 
 

@@ -79,7 +79,7 @@ def test_memory_that_is_gone_is_no_orphan_any_more() -> None:
 def test_whole_clusters_come_through() -> None:
     whole = shipped("hello.toml")
     scenario = evolve(whole, machines=tuple(evolve(group, count=2) for group in whole.machines))
-    curve = measured("rolling", rolling_restart(scenario, 1.0, 1.0))
+    curve = measured("rolling", rolling_restart(scenario, 1.0, 4.0))
     assert curve.broken == ()
     assert curve.statuses == {"completed": curve.arrived}
     assert sum(rate for _, _, rate, _ in curve.rates) * 10 == curve.arrived
