@@ -20,12 +20,13 @@ from hypothesis.errors import Flaky
 from emu.fuzz.clusters import Clusters
 from emu.fuzz.coverage import Pair
 from emu.fuzz.judge import Finding, Judged, judge
-from emu.fuzz.properties import BY_NAME, PLAIN, PROPERTIES, Property
+from emu.fuzz.properties import BY_NAME, PLAIN, PROPERTIES, REGRET, Property
 from emu.fuzz.shrink import Shrinker, plain
 from emu.policies.seats import Seats
 from emu.scenario.schema import Scenario
 
 ROUND: Final = 250  # examples between two looks at the clock on the wall
+OFTEN: Final = ("same-answers", "leap-is-steps")  # which find what nothing else does
 FEW_PICKS: Final = 8
 Situations = st.SearchStrategy[Scenario]
 
@@ -97,6 +98,8 @@ class Hunt:
         tally.struck += sum(type(entry).__name__ == "FaultStruck" for entry in run.entries)
         tally.pairs |= run.pairs
         findings = run.findings or by.check(scenario, run, pick, self._clusters)
+        if not findings and REGRET in self.properties:  # it costs no run
+            findings = REGRET.check(scenario, run, pick, self._clusters)
         tally.runs, tally.requests = self._clusters.runs, self._clusters.requests
         return run, findings
 
@@ -129,7 +132,8 @@ class Hunt:
         return None
 
     def _round(self, examples: int, number: int) -> Caught | None:
-        chosen = st.sampled_from([PLAIN.name, PLAIN.name, *(each.name for each in self.properties)])
+        often = [each.name for each in self.properties if each.name in OFTEN]
+        chosen = st.sampled_from([PLAIN.name, *(each.name for each in self.properties if each is not REGRET), *often])
         database: ExampleDatabase | None = None
         if self.database is not None:
             database = DirectoryBasedExampleDatabase(self.database)
@@ -182,7 +186,7 @@ class Hunt:
         self.tally.shrinking = True
         self.progress(self.tally)
         law = caught.finding.law
-        by = PLAIN if caught.run.findings else BY_NAME[caught.property]
+        by = PLAIN if caught.run.findings or law == REGRET.name else BY_NAME[caught.property]
         smallest = caught
 
         def fails(scenario: Scenario) -> bool:

@@ -17,6 +17,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from emu.execute import go, law_rules
+from emu.fake.clock import HeapClock
 from emu.fuzz.clusters import Clusters
 from emu.fuzz.coverage import Pair, pairs
 from emu.laws.checker import Checker
@@ -81,11 +82,11 @@ def judge(scenario: Scenario, clusters: Clusters) -> Judged:
     return judge_cluster(clusters.of(scenario), workload)
 
 
-def judge_cluster(cluster: Cluster, workload: Workload) -> Judged:
-    """Run a cluster and judge it."""
+def judge_cluster(cluster: Cluster, workload: Workload, clock: HeapClock | None = None) -> Judged:
+    """Run a cluster and judge it, on a `clock` of its own if need be."""
     started = cluster.started(workload)
     checker, kept = Checker(started, law_rules(cluster)), _Kept()
-    run = build(cluster, workload, (*checker.laws, kept))  # type: ignore[arg-type]
+    run = build(cluster, workload, (*checker.laws, kept), clock=clock)  # type: ignore[arg-type]
     escaped: list[Finding] = []
     try:
         with _within(LONGEST_CPU_S):

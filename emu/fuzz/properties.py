@@ -13,8 +13,10 @@ from attrs import evolve, frozen
 
 from emu.fuzz.answers import answers, answers_alone
 from emu.fuzz.clusters import Clusters
+from emu.fuzz.disturbed import a_loss_costs_time_only, duplicates_are_silent, strikes_nothing
 from emu.fuzz.judge import Finding, Judged, judge
 from emu.fuzz.regret import regrets
+from emu.fuzz.rescaled import scaled_by_two, shifted
 from emu.record import entries as e
 from emu.scenario.schema import Row, Scenario
 
@@ -31,8 +33,12 @@ class Property:
     name: str
     statement: str
     compare: Compare
+    renumbers: bool = False  # the other run has other wakeups, so that goes_first would name others of them
 
     def check(self, scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> tuple[Finding, ...]:
+        if scenario.goes_first and self.renumbers:
+            scenario = evolve(scenario, goes_first=())
+            run = judge(scenario, clusters)
         at_ps = run.entries[-1].at_ps if run.entries else 0
         found = self.compare(scenario, run, pick, clusters)
         return tuple(Finding(self.name, self.statement, at_ps, what) for what in found)
@@ -142,17 +148,23 @@ def _regret(scenario: Scenario, run: Judged, _pick: int, clusters: Clusters) -> 
 
 
 PLAIN: Final = Property("plain", "", _plain)
+REGRET: Final = Property("no-regret", "A scheduler wastes no time, and lets nobody go before others.", _regret)
 PROPERTIES: Final = (
     PLAIN,
-    Property("no-regret", "A scheduler does not waste time that nobody needs.", _regret),
+    REGRET,
     Property("same-answers", "Whatever happens to a request, its answer is the one that it has alone.", _same_answers),
-    Property("leap-is-steps", "Leaping and stepping write the same record.", _leaps),
-    Property("no-foresight", "Nothing before a token depends on whether it is the last.", _no_foresight),
-    Property("no-prophecy", "Arrivals change nothing before them.", _later_arrivals),
+    Property("leap-is-steps", "Leaping and stepping write the same record.", _leaps, True),
+    Property("no-foresight", "Nothing before a token depends on whether it is the last.", _no_foresight, True),
+    Property("no-prophecy", "Arrivals change nothing before them.", _later_arrivals, True),
     Property("repeatable", "The same scenario writes the same record, whatever ran before.", _repeatable),
     Property("modes-agree", "Serialized or layer by layer, answers are the same.", _modes),
     Property("monotone", "One request alone is not slower for more bandwidth or blocks.", _monotone),
-    Property("renaming", "Names of requests change nothing but names.", _renaming),
+    Property("renaming", "Names of requests change nothing but names.", _renaming, True),
+    Property("scaled", "With every time doubled, every instant doubles.", scaled_by_two),
+    Property("shifted", "With all arrivals later, everything is later by as much.", shifted),
+    Property("strikes-nothing", "A fault that never strikes changes nothing.", strikes_nothing, True),
+    Property("duplicates-silent", "A message that comes twice changes nothing for any request.", duplicates_are_silent),
+    Property("loss-costs-time", "A lost message costs time and no answer.", a_loss_costs_time_only),
 )
 BY_NAME: Final = {each.name: each for each in PROPERTIES}
 

@@ -2,8 +2,8 @@
 
 The reference is this file's own: each prompt in the order of arrival goes to whichever machine is free first, and is
 computed by itself. A run at under half of the machines' time whose slowest first token took more than twice as long as
-the reference's is a finding; so is a machine that idles while its neighbour queues, and one that moves to and fro.
-Nothing is said where memory was short, where a fault struck, or where a policy does not promise to look at queues.
+the reference's is a finding; so is a machine that moves to and fro, and what `fairness` finds. Nothing is said where
+memory was short or a fault struck.
 """
 
 from __future__ import annotations
@@ -11,22 +11,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from emu.fuzz.fairness import Fairness
 from emu.fuzz.judge import Judged
 from emu.record import entries as e
 from emu.run import Cluster, to_ps
 
 TIMES: Final = 2  # as long as the reference, at most
-LOOKS_AT_QUEUES: Final = ("splitwise", "token-jsq", "jsq")
 _AMPLE: Final = 4  # times the blocks that all requests together may come to
 
 
 def regrets(cluster: Cluster, run: Judged) -> Iterator[str]:
     """Every way in which time was wasted, a sentence each."""
-    if cluster.scenario.faults or cluster.scenario.delays or not _has_room(cluster):
+    scenario = cluster.scenario
+    if scenario.faults or scenario.delays:
         return
-    yield from _slow(cluster, run)
-    yield from _passed_over(cluster, run)
-    yield from _to_and_fro(run)
+    ample = _has_room(cluster)
+    yield from Fairness(cluster, run).read(ample and ":" not in scenario.router.policy)
+    if ample:
+        yield from _slow(cluster, run)
+        yield from _to_and_fro(run)
 
 
 def _has_room(cluster: Cluster) -> bool:
@@ -87,44 +90,6 @@ def _first_tokens(run: Judged) -> dict[int, int]:
             for request in prefilling.pop(entry.machine, ()):
                 first.setdefault(request, entry.at_ps)
     return first
-
-
-def _passed_over(cluster: Cluster, run: Judged) -> Iterator[str]:
-    """A prompt sent to a queue while another machine of its pool has been idle for longer than reports take."""
-    scenario = cluster.scenario
-    if scenario.router.policy not in LOOKS_AT_QUEUES or scenario.policies_from is not None:
-        return
-    if {machine.group.pool for machine in cluster.machines} not in ({"prefill", "decode"}, {"prefill"}):
-        return
-    news_ps = to_ps(scenario.router.report_every_s) + 4 * to_ps(scenario.network.control_latency_s)
-    machines = _prefills(cluster)
-    waiting: dict[int, set[int]] = {index: set() for index in range(len(cluster.machines))}
-    idle_since_ps = dict.fromkeys(machines, 0)
-    prefilling: dict[int, list[int]] = {}
-    for entry in run.entries:
-        if type(entry) is e.Assigned:
-            chosen = entry.prefill_machine
-            idle = [
-                index
-                for index in machines
-                if not waiting[index]
-                and index != chosen
-                and (not idle_since_ps[index] or entry.at_ps - idle_since_ps[index] > news_ps)
-            ]
-            if waiting[chosen] and idle and chosen in machines:
-                names = run.started.machines
-                yield (
-                    f"request {entry.request} was sent to {names[chosen].name}, which had {len(waiting[chosen])} "
-                    f"prompts, and {names[idle[0]].name} had none"
-                )
-            waiting[chosen].add(entry.request)
-        elif type(entry) is e.StepStarted:
-            prefilling[entry.machine] = [piece.request for piece in entry.prefills]
-        elif type(entry) is e.StepFinished:
-            for request in prefilling.pop(entry.machine, ()):
-                waiting[entry.machine].discard(request)
-                if not waiting[entry.machine]:
-                    idle_since_ps[entry.machine] = entry.at_ps
 
 
 def _to_and_fro(run: Judged) -> Iterator[str]:

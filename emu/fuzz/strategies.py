@@ -64,7 +64,7 @@ def rows(tight: bool) -> tuple[Row, ...]:
     def one() -> Row:
         if tight:
             at_ms = choose.choice((0, 0, 10 * choose.randrange(30)))
-            prompt = choose.choice((100, 16, 32, 300, choose.randint(1, 400)))
+            prompt = choose.choice((100, 16, 32, 300, choose.randint(1, 400), choose.randint(200, 900)))
             return Row(at_s=at_ms / 1000, prompt_tokens=prompt, output_tokens=choose.randint(1, 300))
         at_ms = choose.choice((0, 1, 50, 10 * choose.randrange(200), choose.randrange(3000)))
         exact = choose.choice((1, 15, 16, 17, 100, 512, 1000, 2048, 2049))
@@ -85,7 +85,7 @@ def workloads(draw: st.DrawFn, tight: bool = False, most: int = MOST_REQUESTS) -
 @st.composite
 def groups(draw: st.DrawFn, base: tuple[MachineGroup, ...], tight: bool = False) -> tuple[MachineGroup, ...]:
     """One to three machines of each group, with as many KV blocks as their memory leaves, or few."""
-    blocks = draw(st.sampled_from((40, 60, 25, 100) if tight else (None, 400, 330, 120, 60, 40)))
+    blocks = draw(st.sampled_from((40, 60, 25, 100) if tight else (None, None, 400, 120, 60)))
     return tuple(
         evolve(
             group,
@@ -110,7 +110,7 @@ def routers(own: Router) -> tuple[Router, ...]:
     return varied(
         own,
         report_every_s=(0.1, 0.013, 0.0),
-        prefill_queue_limit_tokens=(2048, 300),
+        prefill_queue_limit_tokens=(2048, 300, 300),
         queue_limit_requests=(0, 0, 3),
         go_home=("drained", "idle"),
         repurpose_after_s=(60.0, 0.5),
@@ -174,7 +174,7 @@ def late() -> st.SearchStrategy[Delay]:
 @st.composite
 def situations(draw: st.DrawFn, base: Scenario, faults: Plans | None = None) -> Scenario:
     """A whole situation around `base`, its requests written out; faults strike from the plans given."""
-    tight = draw(st.sampled_from((False, False, True)))
+    tight = draw(st.booleans())
     requests = draw(workloads(tight))
     machines = draw(groups(base.machines, tight))
     asked = draw(of(base.workload.max_tokens, 200, "exact", 16))
@@ -209,7 +209,7 @@ def clusters(draw: st.DrawFn) -> Scenario:
     machines = tuple(
         MachineGroup(pool=pool, hardware="dgx-h100", count=MOST_OF_A_POOL, tensor_parallel=8) for pool in pools
     )
-    policies = ("splitwise", "token-jsq", "jsq", "round-robin", "random")
+    policies = ("splitwise", "splitwise", "token-jsq", "jsq", "round-robin", "random")
     return Scenario(
         name="drawn",
         model="llama2-70b",
