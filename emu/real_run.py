@@ -14,9 +14,8 @@ from typing import IO
 import trio
 from attrs import define, field
 
-from emu.control.machine import Drained, Machine
+from emu.control.machine import Drained
 from emu.control.messages import Message
-from emu.control.router import Router
 from emu.fake.costs import alone_ps
 from emu.node.machine_node import MachineNode, MachinePorts
 from emu.node.router_node import RouterNode
@@ -155,10 +154,10 @@ def build(
         lambda submit: routers[0].deliver(submit),
     )
     for index, machine in enumerate(cluster.machines):
-        core = Machine(machine_rules(cluster, machine, index, 0, seated))
+        core = cluster.classes.machine(machine_rules(cluster, machine, index, 0, seated), cluster.classes.of_machine)
         ports = MachinePorts(clock, workers[index], link.port(index), wire, client, kept, reports)
         nodes.append(MachineNode(machine.name, core, ports, to_ps(scenario.transfer.heartbeat_s)))
-    router = Router(members(cluster), router_rules(scenario, seated))
+    router = cluster.classes.router(members(cluster), router_rules(scenario, seated), cluster.classes.recovery)
     routers.append(RouterNode(router, clock, wire, client, kept, reports))
     made = tuple(worker.device for worker in workers)
     return RealRun(cluster, clock, log, kept, client, link, routers[0], tuple(nodes), seated, made)

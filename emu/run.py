@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any
 
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import asdict, define, evolve, field, frozen
 
-from emu.control.machine import Drained, Machine, MachineRules, PutFailed
+from emu.control.machine import Drained, MachineRules, PutFailed
 from emu.control.messages import Message
 from emu.control.mixed import SchedulerRules
 from emu.control.placement import policy
 from emu.control.pools import Member, Pool
 from emu.control.recovery import RecoveryRules
-from emu.control.router import Router, RouterRules
+from emu.control.router import RouterRules
 from emu.fake.client import FakeClient
 from emu.fake.clock import PS_PER_S, HeapClock
 from emu.fake.costs import Costs
@@ -44,6 +44,7 @@ from emu.node.machine_node import MachineNode, MachinePorts
 from emu.node.ports import Clock
 from emu.node.router_node import RouterNode
 from emu.policies.contract import Contract
+from emu.policies.parts import Classes
 from emu.policies.seats import Seated, Seats
 from emu.record.entries import BeliefClosed, Entry, MachineClosed, RunEnded
 from emu.record.log import Fold, Log
@@ -79,6 +80,7 @@ class Cluster:
     machines: tuple[Hardware, ...]
     alone: Costs
     seats: Seats
+    classes: Classes
 
     @classmethod
     def of(cls, scenario: Scenario) -> Cluster:
@@ -101,7 +103,8 @@ class Cluster:
         seats = Seats.of(
             own, router.policy, scenario.scheduler.policy, scenario.transfer.policy, router.answer_within_s
         )
-        return cls(scenario, model, tuple(machines), step_times.alone(model), seats)
+        classes = Classes.of(asdict(scenario.parts), own)
+        return cls(scenario, model, tuple(machines), step_times.alone(model), seats, classes)
 
     def started(self, workload: Workload) -> RunStarted:
         """What the record says first."""
@@ -268,11 +271,11 @@ def build(
             backoff_ps=to_ps(source.retry_backoff_s),
             latest_attempt=witness.attempt,
         )
-    heartbeat_ps = to_ps(scenario.transfer.heartbeat_s)
+    heartbeat_ps, classes = to_ps(scenario.transfer.heartbeat_s), cluster.classes
 
     def node_of(index: int, incarnation: int, own: Clock) -> MachineNode:
         machine = cluster.machines[index]
-        core = Machine(machine_rules(cluster, machine, index, incarnation, seated))
+        core = classes.machine(machine_rules(cluster, machine, index, incarnation, seated), classes.of_machine)
         worker = site.workers[index]
         checksum = worker.memory.checksum if is_faulty(scenario) else None
         ports = MachinePorts(own, worker, link.port(index), wire.port(machine.name), client, log, reports, checksum)
@@ -281,7 +284,7 @@ def build(
     site.node_of = node_of
     for index in range(len(cluster.machines)):
         site.nodes.append(node_of(index, 0, clock if strikes is None else strikes.places[index].process))
-    router = Router(members(cluster), router_rules(scenario, seated))
+    router = classes.router(members(cluster), router_rules(scenario, seated), classes.recovery)
     site.routers.append(RouterNode(router, clock, wire.port("router"), client, log, reports))
     if strikes is not None:
         strikes.plan_all(scenario)

@@ -33,8 +33,8 @@ from emu.control.messages import (
     Welcome,
 )
 from emu.control.mixed import Scheduler, SchedulerRules
+from emu.control.parts import MachineParts
 from emu.control.request import Phase, Sequence
-from emu.control.transfer.leases import Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender, key_of
 from emu.control.transfer.states import Source
@@ -116,6 +116,7 @@ class Machine:
     """The core of one machine."""
 
     rules: MachineRules
+    parts: MachineParts = field(factory=MachineParts)
     pool: BlockPool = field(init=False)
     scheduler: Scheduler = field(init=False)
     sender: Sender = field(init=False)
@@ -129,13 +130,13 @@ class Machine:
     _handlers: dict[type, Callable[[Any, int], tuple[Command, ...]]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        rules = self.rules
-        self.pool = BlockPool(rules.kv_blocks, rules.block_tokens)
-        self.scheduler = Scheduler(self.pool, rules.scheduler, rules.index)
-        self.sender = Sender(rules.index, rules.layers, self.pool, Leases(rules.lease_ps))
-        quarantine_ps = rules.lease_ps + rules.max_flight_ps
-        self.receiver = Receiver(rules.index, rules.layers, self.pool, Leases(rules.lease_ps), quarantine_ps)
-        self.attempts = Attempts(rules.index, self.pool, self.scheduler, self.sender, self.receiver)
+        rules, parts = self.rules, self.parts
+        self.pool = parts.pool(rules.kv_blocks, rules.block_tokens)
+        self.scheduler = parts.scheduler(self.pool, rules.scheduler, rules.index)
+        self.sender = parts.sender(rules.index, rules.layers, self.pool, parts.leases(rules.lease_ps))
+        quarantine_ps, leases = rules.lease_ps + rules.max_flight_ps, parts.leases(rules.lease_ps)
+        self.receiver = parts.receiver(rules.index, rules.layers, self.pool, leases, quarantine_ps)
+        self.attempts = parts.attempts(rules.index, self.pool, self.scheduler, self.sender, self.receiver)
         self.epoch = UNADMITTED if rules.incarnation else 0
         self._handlers = {
             Assign: self._assigned,

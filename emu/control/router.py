@@ -42,6 +42,7 @@ class Router:
 
     members: tuple[Member, ...]
     rules: RouterRules = field(factory=RouterRules)
+    recovers: type[Recovery] = Recovery
     pools: Pools = field(init=False)
     open: dict[int, Open] = field(init=False, factory=dict)
     recovery: Recovery = field(init=False)
@@ -51,7 +52,7 @@ class Router:
     def __attrs_post_init__(self) -> None:
         self.pools = Pools(self.members, self.rules.policy.ranks)
         self._largest_pool = max(member.kv_blocks for member in self.members)
-        self.recovery = Recovery(self.rules.recovery, self.pools, self.open, self._try)
+        self.recovery = self.recovers(self.rules.recovery, self.pools, self.open, self._try)
         self._handlers = {
             Submit: self._submitted,
             LoadReport: self._reported,

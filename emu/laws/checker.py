@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from emu.laws.answers import Answers
 from emu.laws.asked import Asked
 from emu.laws.closing import Closing
 from emu.laws.contract import Contract
@@ -41,6 +42,7 @@ class Checker:
             Stalls(names, rules, asked, loans.books),
             Room(names, rules, loans.books),
             loans,
+            Answers(),
             Closing(names, started),
             *((Downs(names),) if rules.faulty else ()),
             Contract(names),

@@ -72,6 +72,14 @@ def called(key: str, named: str, folder: Path | None, arguments: int) -> Callabl
     return there  # type: ignore[no-any-return]
 
 
+def subclass(key: str, named: str, folder: Path | None, of: type) -> type:
+    """The class of that name, which must be a kind of `of`. Refusal: there is no such thing, or it is not."""
+    found = named_thing(key, named, folder)
+    if not isinstance(found, type) or not issubclass(found, of):
+        raise Refusal(key, f"expected a subclass of {of.__module__}.{of.__name__}, and {named} is none")
+    return found
+
+
 def command(key: str, named: str) -> tuple[str, ...]:
     """The command behind "exec:". Refusal: it cannot be run."""
     try:

@@ -8,12 +8,14 @@ import os
 import re
 from typing import Any
 
+from attrs import fields
+
 from emu.fake.costs import COST_KINDS
 from emu.scenario.faults import check_faults
 from emu.scenario.origin import Origin, nearest, shown
 from emu.scenario.overrides import LIMIT_KEYS, SOURCES, unused_keys
 from emu.scenario.ranges import MOST_MACHINES, MOST_REQUESTS
-from emu.scenario.schema import Scenario
+from emu.scenario.schema import Parts, Scenario
 
 POLICIES = ("splitwise", "token-jsq", "jsq", "round-robin", "random")
 
@@ -51,6 +53,10 @@ def _check_policy(scenario: Scenario, origin: Origin) -> None:
     for section, own in (("scheduler", scenario.scheduler.policy), ("transfer", scenario.transfer.policy)):
         if own is not None and not PLUGIN.fullmatch(own):
             raise origin.refusal((section, "policy"), f'expected "package.module:Name", got {shown(own)}')
+    for part in fields(Parts):
+        own = getattr(scenario.parts, part.name)
+        if own is not None and not PLUGIN.fullmatch(own):
+            raise origin.refusal(("parts", part.name), f'expected "package.module:Name", got {shown(own)}')
     if policy in POLICIES or PLUGIN.fullmatch(policy) or policy.startswith(EXEC):
         return
     likely = nearest(policy, POLICIES)

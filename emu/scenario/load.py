@@ -120,9 +120,10 @@ def _make_program_absolute(router: object, folder: str) -> None:
 
 
 def _names_own(document: dict[str, Any]) -> bool:
-    """Whether something is named that must be found in a folder: a policy, or step times."""
+    """Whether something is named that must be found in a folder: a policy, a part, or step times."""
     sections = [document.get(name) for name in ("router", "scheduler", "transfer")]
-    policies = [section.get("policy") for section in sections if isinstance(section, dict)]
-    costs = document.get("costs")
-    policies += [costs.get("model")] if isinstance(costs, dict) else []
-    return any(isinstance(policy, str) and PLUGIN.fullmatch(policy) for policy in policies)
+    named = [section.get("policy") for section in sections if isinstance(section, dict)]
+    costs, parts = document.get("costs"), document.get("parts")
+    named += [costs.get("model")] if isinstance(costs, dict) else []
+    named += parts.values() if isinstance(parts, dict) else []
+    return any(isinstance(own, str) and PLUGIN.fullmatch(own) for own in named)

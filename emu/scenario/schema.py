@@ -203,6 +203,21 @@ class Delay:
 
 
 @frozen(kw_only=True)
+class Parts:
+    """Classes in the place of production's, each a subclass of the one that it stands for, as "package.module:Name"."""
+
+    pool: str | None = field(default=None, validator=text())
+    leases: str | None = field(default=None, validator=text())
+    scheduler: str | None = field(default=None, validator=text())
+    sender: str | None = field(default=None, validator=text())
+    receiver: str | None = field(default=None, validator=text())
+    attempts: str | None = field(default=None, validator=text())
+    machine: str | None = field(default=None, validator=text())
+    router: str | None = field(default=None, validator=text())
+    recovery: str | None = field(default=None, validator=text())
+
+
+@frozen(kw_only=True)
 class Slo:
     """The limits that a run is judged by: the paper's nine slowdowns, or seconds at a percentile."""
 
@@ -261,7 +276,8 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     delays: tuple[Delay, ...] = ()
     goes_first: tuple[int, ...] = ()  # wakeups and deliveries, by number, before all others of their instant
-    policies_from: Path | None = None  # absolute; load() puts the scenario's folder where a policy is named from there
+    parts: Parts = Parts()
+    policies_from: Path | None = None  # absolute; load() puts the scenario's folder where a class is named from there
     slo: Slo = Slo(preset="splitwise")
     run: RunLimits = RunLimits()
 

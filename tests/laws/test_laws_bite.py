@@ -104,6 +104,11 @@ def _reserves_for_rejected(original: Any, router: Router, submit: Any, now: int)
     return commands
 
 
+def _back_to_front(original: Any, sender: Sender, transfer: Any) -> c.Put:
+    put = original(sender, transfer)
+    return put._replace(target_blocks=put.target_blocks[::-1])  # type: ignore[no-any-return]
+
+
 def _arrives_twice(original: Any, client: FakeClient) -> None:
     index = client.arrived
     original(client)
@@ -321,6 +326,7 @@ BITES = (
         scenario_of(0, 0, 1, scheduler=SchedulerKeys(prefill_batch_tokens=512)),
         STEADY,
     ),
+    Bite("answers-true", _around(Sender, "_post", _back_to_front)),
     Bite("machines-empty", _around(BlockPool, "give_back", _ignored)),
     Bite("belief-true", _around(Load, "report", _ignored)),
     Bite(
