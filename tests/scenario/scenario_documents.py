@@ -27,6 +27,7 @@ GROUP_KEYS: dict[str, st.SearchStrategy[Any]] = {
     "tensor_parallel": st.sampled_from([0, 4, 8]),
     "kv_blocks": st.integers(1, 2**27),
 }
+MACHINE_PARTS = ("pool", "leases", "scheduler", "sender", "receiver", "attempts", "machine", "router", "recovery")
 TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "router": {
         "policy": st.sampled_from(["splitwise", "token-jsq", "jsq", "round-robin", "random", "a.b:C", "exec:./router"]),
@@ -78,7 +79,8 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "profiles": st.just([]),
         "kv_bytes_per_token": st.integers(1024, 10**7),
     },
-    "run": {"liveness_s": SECONDS},
+    "parts": dict.fromkeys(MACHINE_PARTS, st.sampled_from(["a.b:C", "parts:Mine"])),
+    "run": {"liveness_s": SECONDS, "faults_may_come": st.booleans()},
 }
 SLO_LIMITS = {f"{m}_{p}_s": SECONDS for m in ("ttft", "tbt", "ttst", "tpot", "e2e") for p in ("p50", "p90", "p99")}
 SLO = st.just({"preset": "splitwise"}) | st.fixed_dictionaries({}, optional=SLO_LIMITS)
