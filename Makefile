@@ -9,7 +9,7 @@ BIN := .venv/bin
 # changed whenever what must be installed may have
 READY := .venv/.ready
 
-.PHONY: run test test-torch lint check clean bench
+.PHONY: run test test-torch lint check validate clean bench
 
 run: $(READY)  ## the main job: a whole Splitwise cluster over two minutes of conversations
 	$(BIN)/emu run $(SCENARIO)
@@ -31,6 +31,9 @@ bench: $(READY)  ## what things cost, measured: docs/performance.md and docs/sca
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
 check: lint test  ## the whole loop before a commit
+
+validate: $(READY)  ## docs/validation.md, made again from runs; what needs ../shared stays as it is without
+	$(BIN)/python -m emu.validate
 
 # Some systems ship Python without what fills an environment with pip; then their own pip fills it.
 $(READY): pyproject.toml

@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import tomli_w
@@ -26,19 +26,24 @@ from emu.run import Cluster
 from emu.scenario.load import load
 
 Document: TypeAlias = Mapping[str, Any]
+PS_PER_S: Final = 10**12
+Values: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 SwapCosts: TypeAlias = Callable[[Costs], Costs]
 Arrival = tuple[float, int, int]
 """Arrival in seconds, prompt tokens, output tokens."""
 
 
 class Served(NamedTuple):
-    """What became of one request; times in seconds, NaN where a thing did not happen."""
+    """What became of one request; times in seconds, NaN where a thing did not happen. As in requests.csv."""
 
     request: int
     arrival_s: float
     prompt_tokens: int
     output_tokens: int
     queue_s: float
+    prefill_start_s: float
+    first_token_s: float
+    transfer_end_s: float
     ttft_s: float
     ttst_s: float
     tpot_s: float
@@ -52,7 +57,7 @@ class Measured:
     summary: dict[str, Any]
     requests: tuple[Served, ...]
 
-    def each(self, of: Callable[[Served], float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def each(self, of: Callable[[Served], float]) -> Values:
         """One figure of every request."""
         return np.array([of(request) for request in self.requests], dtype=np.float64)
 
@@ -74,7 +79,10 @@ class Lab:
         return path
 
     def run(self, document: Document, swap: SwapCosts | None = None) -> Measured:
-        """Run a scenario; `swap` gives other step times to its machines. Raises `Refusal`, also for a broken law."""
+        """Run a scenario; `swap`, whose repr says what it does, gives its machines other step times.
+
+        Raises `Refusal`, also for a broken law.
+        """
         key = json.dumps(document, sort_keys=True) + ("" if swap is None else repr(swap))
         if key not in self._runs:
             self._runs[key] = self._measure(document, swap)
@@ -109,7 +117,16 @@ class Lab:
         return Measured(outcome.summary, tuple(_served(row) for row in csv.DictReader(rows)))
 
 
-def percentiles(values: Sequence[float] | np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
+def merged(document: Document, *changes: Document) -> Document:
+    """A document with further keys, table by table; the later wins."""
+    found: dict[str, Any] = dict(document)
+    for change in changes:
+        for key, value in change.items():
+            found[key] = found.get(key, {}) | value if isinstance(value, Mapping) else value
+    return found
+
+
+def percentiles(values: Sequence[float] | Values) -> dict[str, float]:
     """mean, p50, p90, p99, linear between ranks."""
     found = {"mean": float(np.mean(values))}
     return found | {f"p{at}": float(np.percentile(values, at)) for at in (50, 90, 99)}
@@ -117,4 +134,4 @@ def percentiles(values: Sequence[float] | np.ndarray[Any, np.dtype[np.float64]])
 
 def _served(row: Mapping[str, str]) -> Served:
     counts = int(row["request_id"]), float(row["arrival_s"]), int(row["prompt_tokens"]), int(row["output_tokens"])
-    return Served(*counts, *(float(row[key] or "nan") for key in ("queue_s", "ttft_s", "ttst_s", "tpot_s", "e2e_s")))
+    return Served(*counts, *(float(row[key] or "nan") for key in Served._fields[4:]))

@@ -13,13 +13,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from emu.validate.lab import Document, Lab, Measured, percentiles
+from emu.validate.lab import Document, Lab, Measured, Values, percentiles
 
 METRICS: Final = ("TTFT", "TBT", "E2E")
 SAME_S: Final = 1e-6
 """Their files give nanoseconds, rounded; a microsecond apart is the same instant."""
-
-Values = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Case(NamedTuple):

@@ -1,0 +1,77 @@
+"""`python -m emu.validate`: make docs/validation.md, or judge the one that there is.
+
+Sections run one after another in this process; which there are, and in which order, stands here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from emu.refusal import Refusal
+from emu.validate import corrections, curves, hand_over, parity, queueing, table_iv
+from emu.validate.lab import Lab
+from emu.validate.page import Section, joined, split
+from emu.validate.reference import CASES
+
+REFERENCES: Final = tuple(case.file for case in CASES)
+SECTIONS: Final = (
+    Section("table-iv", table_iv.section, cheap=True),
+    Section("hand-over", hand_over.section, cheap=True),
+    Section("parity", parity.section, REFERENCES),
+    Section("corrections", corrections.section, REFERENCES),
+    Section("queueing", queueing.section),
+    Section("bandwidth", curves.bandwidth),
+    Section("power-cap", curves.power_cap),
+)
+PAGE: Final = Path("docs/validation.md")
+DIFFERS, REFUSED = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page: status 0. With --check write nothing: 1 where a section is not what would be made. 2: refused."""
+    names = [section.name for section in SECTIONS]
+    parser = argparse.ArgumentParser(prog="python -m emu.validate", description="Make docs/validation.md from runs.")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page to make or to judge (%(default)s)")
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="published data (%(default)s)")
+    parser.add_argument("--only", action="append", choices=names, help="make this section only; may be repeated")
+    parser.add_argument("--cheap", action="store_true", help="make only what takes seconds")
+    parser.add_argument("--check", action="store_true", help="make the sections and compare them with the page")
+    options = parser.parse_args(arguments)
+    wanted = [s for s in SECTIONS if (not options.only or s.name in options.only) and (s.cheap or not options.cheap)]
+    try:
+        committed = options.page.read_text(encoding="utf-8") if options.page.exists() else ""
+        with tempfile.TemporaryDirectory() as scratch:
+            made = make(Lab(Path(scratch), options.shared if options.shared.is_dir() else None), wanted)
+    except (Refusal, OSError) as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        return REFUSED
+    texts = split(committed)
+    if options.check:
+        differing = [name for name, text in made.items() if texts.get(name) != text]
+        for name in differing:
+            sys.stderr.write(f"{options.page}: section {name} is not what would be made; make validate remakes it\n")
+        return DIFFERS if differing else 0
+    options.page.write_text(joined(SECTIONS, texts | made), encoding="utf-8")
+    return 0
+
+
+def make(lab: Lab, sections: Sequence[Section]) -> dict[str, str]:
+    """The texts of those sections whose data is at hand; stderr hears what each cost, and what is left as it is."""
+    made: dict[str, str] = {}
+    for section in sections:
+        missing, before_s = section.missing(lab), lab.cpu_s
+        if missing:
+            sys.stderr.write(f"{section.name}: left as it is, without {', '.join(missing)}\n")
+            continue
+        made[section.name] = section.text(lab)
+        sys.stderr.write(f"{section.name}: {lab.cpu_s - before_s:.0f} s of CPU\n")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main())
