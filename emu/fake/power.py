@@ -20,15 +20,16 @@ from emu.refusal import Refusal
 class GpuDraw:
     """What one GPU draws, in watts, under one model cut into `tensor_parallel` shards.
 
-    `prefill_gpu_w` is by tokens in the batch, linear between `prefill_tokens` and constant outside them; decode is flat
-    in its batch (Splitwise, insight VI).
+    `prefill_gpu_w` is by tokens in the batch, `decode_gpu_w` by sequences; both are linear between their knots and
+    constant outside them. In a file, a draw that is flat in the batch is one number, without `decode_sequences`.
     """
 
     model: str
     tensor_parallel: int
     prefill_tokens: tuple[int, ...]
     prefill_gpu_w: tuple[float, ...]
-    decode_gpu_w: float
+    decode_sequences: tuple[int, ...]
+    decode_gpu_w: tuple[float, ...]
 
 
 @attrs.frozen(slots=True)
@@ -61,14 +62,14 @@ class PowerProfile:
         figures = self.figures
         row = next((r for r in self.draws if (r.model, r.tensor_parallel) == (model, tensor_parallel)), None)
         if row is None:
-            row = GpuDraw(model, tensor_parallel, (1,), (figures.prefill_gpu_w,), figures.decode_gpu_w)
+            row = GpuDraw(model, tensor_parallel, (1,), (figures.prefill_gpu_w,), (1,), (figures.decode_gpu_w,))
 
         def machine_w(gpu_w: float) -> float:
             above_w = max(0.0, min(gpu_w, figures.gpu_limit_w) - figures.gpu_idle_w)
             return figures.idle_w + figures.machine_w_per_gpu_w * tensor_parallel * above_w
 
-        prefill_w = tuple(machine_w(gpu_w) for gpu_w in row.prefill_gpu_w)
-        return MachineDraw(figures.idle_w, machine_w(row.decode_gpu_w), row.prefill_tokens, prefill_w)
+        prefill_w, decode_w = (tuple(map(machine_w, gpu_w)) for gpu_w in (row.prefill_gpu_w, row.decode_gpu_w))
+        return MachineDraw(figures.idle_w, row.prefill_tokens, prefill_w, row.decode_sequences, decode_w)
 
 
 def load_power(hardware: str, folder: Path | None = None) -> PowerProfile | None:
@@ -95,12 +96,18 @@ def parse_power(table: Any, where: str) -> PowerProfile:
     rows = table.pop("draws", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise Refusal(f"{where}: draws", "expected an array of tables")
-    draws = tuple(from_table(GpuDraw, row, f"{where}: draws[{index}]") for index, row in enumerate(rows))
-    for index, draw in enumerate(draws):
-        knots = draw.prefill_tokens
-        if len(knots) != len(draw.prefill_gpu_w) or any(later <= earlier for earlier, later in pairwise(knots)):
-            raise Refusal(f"{where}: draws[{index}]", "expected token counts in increasing order, with one draw each")
+    draws = tuple(_draw(row, f"{where}: draws[{index}]") for index, row in enumerate(rows))
     figures = from_table(MachineFigures, table, where)
     if figures.gpu_idle_w > figures.gpu_limit_w:
         raise Refusal(f"{where}: gpu_idle_w", f"expected at most gpu_limit_w, {figures.gpu_limit_w:g}")
     return PowerProfile(figures, draws)
+
+
+def _draw(row: dict[str, Any], where: str) -> GpuDraw:
+    if "decode_sequences" not in row and isinstance(row.get("decode_gpu_w"), int | float):
+        row = row | {"decode_sequences": [1], "decode_gpu_w": [row["decode_gpu_w"]]}
+    draw = from_table(GpuDraw, row, where)
+    for knots, gpu_w in ((draw.prefill_tokens, draw.prefill_gpu_w), (draw.decode_sequences, draw.decode_gpu_w)):
+        if len(knots) != len(gpu_w) or any(later <= earlier for earlier, later in pairwise(knots)):
+            raise Refusal(where, "expected counts of tokens or sequences in increasing order, with one draw each")
+    return draw

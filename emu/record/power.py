@@ -1,8 +1,9 @@
 """Power: a fold over what the machines draw, by phase and by pool, and what the cluster drew at the most.
 
-A machine draws as its profile says: idle, in a decode step, in a prefill step by the tokens in its batch, and in a
-mixed step the larger of the two. Integers throughout (milliwatts x picoseconds), so that leaping and stepping add up to
-the same. A step that a crash cut short drew what it draws until then. Watts come with RunStarted; none are known here.
+A machine draws as its profile says: idle, in a prefill step by the tokens in its batch, in a decode step by its
+sequences, and in a mixed step the larger of the two. Integers throughout (milliwatts x picoseconds), so that leaping
+and stepping add up to the same. A step that a crash cut short drew what it draws until then. Watts come with
+RunStarted; none are known here.
 """
 
 from __future__ import annotations
@@ -47,34 +48,51 @@ class PoolDraw:
 
 
 @define
-class MachineMeter:
-    """One machine's draw in whole milliwatts, with the pool that it counts to."""
+class Curve:
+    """Whole milliwatts by a count; linear between the knots, rounded down, and constant outside them."""
 
-    pool: PoolDraw
-    idle_mw: int
-    decode_mw: int
     knots: tuple[int, ...]
     knots_mw: tuple[int, ...]
     _known: dict[int, int] = field(init=False, factory=dict)
 
     @classmethod
-    def of(cls, pool: PoolDraw, draw: MachineDraw) -> MachineMeter:
-        prefill_mw = tuple(round(watts * 1000) for watts in draw.prefill_w)
-        return cls(pool, round(draw.idle_w * 1000), round(draw.decode_w * 1000), draw.prefill_tokens, prefill_mw)
+    def of(cls, knots: tuple[int, ...], watts: tuple[float, ...]) -> Curve:
+        return cls(knots, tuple(round(each * 1000) for each in watts))
 
-    def prefill_mw(self, tokens: int) -> int:
-        """At so many tokens in the batch; linear between the knots, rounded down."""
-        found = self._known.get(tokens)
+    def at_mw(self, count: int) -> int:
+        found = self._known.get(count)
         if found is None:
             knots, knots_mw = self.knots, self.knots_mw
-            right = bisect_right(knots, tokens)
+            right = bisect_right(knots, count)
             if right in (0, len(knots)):
                 found = knots_mw[max(0, right - 1)]
             else:
                 rise, run = knots_mw[right] - knots_mw[right - 1], knots[right] - knots[right - 1]
-                found = knots_mw[right - 1] + rise * (tokens - knots[right - 1]) // run
-            self._known[tokens] = found
+                found = knots_mw[right - 1] + rise * (count - knots[right - 1]) // run
+            self._known[count] = found
         return found
+
+
+@define
+class MachineMeter:
+    """One machine's draw, with the pool that it counts to; `prefill` by tokens in the batch, `decode` by sequences."""
+
+    pool: PoolDraw
+    idle_mw: int
+    prefill: Curve
+    decode: Curve
+
+    @classmethod
+    def of(cls, pool: PoolDraw, draw: MachineDraw) -> MachineMeter:
+        prefill = Curve.of(draw.prefill_tokens, draw.prefill_w)
+        return cls(pool, round(draw.idle_w * 1000), prefill, Curve.of(draw.decode_sequences, draw.decode_w))
+
+    def draw_mw(self, prompt_tokens: int, sequences: int) -> int:
+        """In a step of this batch; a mixed one draws the larger of its halves', sequences counting as tokens."""
+        if not prompt_tokens:
+            return self.decode.at_mw(sequences)
+        prefill_mw = self.prefill.at_mw(prompt_tokens + sequences)
+        return max(prefill_mw, self.decode.at_mw(sequences)) if sequences else prefill_mw
 
 
 class Power:
@@ -99,14 +117,12 @@ class Power:
         duration_ps = at_ps - started_ps
         meter = self._meters[machine]
         pool = meter.pool
+        draw_mw = meter.draw_mw(prompt_tokens, sequences)
         if not prompt_tokens:
-            draw_mw = meter.decode_mw
             pool.decode_mwps += draw_mw * duration_ps
         elif not sequences:
-            draw_mw = meter.prefill_mw(prompt_tokens)
             pool.prefill_mwps += draw_mw * duration_ps
         else:
-            draw_mw = max(meter.decode_mw, meter.prefill_mw(prompt_tokens + sequences))
             pool.mixed_mwps += draw_mw * duration_ps
         pool.idle_while_busy_mwps += meter.idle_mw * duration_ps
         above_mw, seconds = draw_mw - meter.idle_mw, pool.above_idle_mwps

@@ -10,15 +10,16 @@ from attrs import asdict, frozen
 
 @frozen
 class MachineDraw:
-    """What a whole machine draws, in watts: idle, in a decode step, and in a prefill step by the tokens in its batch.
+    """What a whole machine draws, in watts: idle, in a prefill step by its tokens, in a decode step by its sequences.
 
-    `prefill_w` is linear between `prefill_tokens` and constant outside them.
+    Linear between these counts, and constant outside them.
     """
 
     idle_w: float
-    decode_w: float
     prefill_tokens: tuple[int, ...]
     prefill_w: tuple[float, ...]
+    decode_sequences: tuple[int, ...]
+    decode_w: tuple[float, ...]
 
 
 @frozen
@@ -66,5 +67,5 @@ class RunStarted:
 def _machine(facts: dict[str, Any]) -> MachineFacts:
     draw = facts.pop("draw", None)
     if draw is not None:
-        draw = MachineDraw(draw["idle_w"], draw["decode_w"], tuple(draw["prefill_tokens"]), tuple(draw["prefill_w"]))
+        draw = MachineDraw(draw.pop("idle_w"), **{key: tuple(values) for key, values in draw.items()})
     return MachineFacts(**facts, draw=draw)

@@ -78,8 +78,8 @@ def _ours(lab: Lab, paper: Paper) -> Ours:
     meter = MachineMeter.of(PoolDraw(), draw)
 
     def drawn_wh(one: Served) -> float:
-        prefill_j = meter.prefill_mw(one.prompt_tokens) / 1000 * one.ttft_s
-        return (prefill_j + draw.decode_w * (one.e2e_s - one.ttft_s)) / 3600
+        prefill_j = meter.draw_mw(one.prompt_tokens, 0) / 1000 * one.ttft_s
+        return (prefill_j + meter.draw_mw(0, 1) / 1000 * (one.e2e_s - one.ttft_s)) / 3600
 
     ttft_s, e2e_s = _median(measured, lambda one: one.ttft_s), _median(measured, lambda one: one.e2e_s)
     scale = paper.ttft_s / ttft_s
@@ -165,6 +165,6 @@ def _why(found: dict[Paper, Ours]) -> dict[str, str]:
         "code_e2e": ms(code.e2e_s),
         "tokens": f"{found[conv].output_tokens:.0f}",
         "full": f"{full_w / 1000:.2f}",
-        "decode": f"{draw.decode_w / 1000:.2f}",
-        "share": percent(draw.decode_w / full_w),
+        "decode": f"{draw.decode_w[0] / 1000:.2f}",
+        "share": percent(draw.decode_w[0] / full_w),
     }

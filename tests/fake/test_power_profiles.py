@@ -22,7 +22,7 @@ def test_every_draw_lies_between_idle_and_provisioned(name: str) -> None:
     pairs = {(row.model, row.tensor_parallel) for row in power.draws} | {("a model of one's own", hardware.gpus)}
     for model, tensor_parallel in pairs:
         draw = power.machine(model, tensor_parallel)
-        assert power.figures.idle_w == draw.idle_w < draw.decode_w <= max(draw.prefill_w) <= hardware.power_w
+        assert power.figures.idle_w == draw.idle_w < min(draw.decode_w) <= max(draw.prefill_w) <= hardware.power_w
         assert list(draw.prefill_w) == sorted(draw.prefill_w)
 
 
@@ -41,7 +41,7 @@ def test_a_cap_cuts_every_draw_at_the_limit() -> None:
     assert free.draws == capped.draws
     assert capped.figures.gpu_limit_w == free.figures.gpu_limit_w / 2
     most_w = max(capped.machine("bloom-176b", 8).prefill_w)
-    assert most_w == capped.machine("bloom-176b", 8).decode_w < load_hardware("dgx-h100-capped").power_w
+    assert most_w == max(capped.machine("bloom-176b", 8).decode_w) < load_hardware("dgx-h100-capped").power_w
     assert capped.machine("llama2-70b", 8).decode_w == free.machine("llama2-70b", 8).decode_w
 
 
@@ -49,7 +49,7 @@ def test_fewer_gpus_draw_less() -> None:
     power = load_power("dgx-h100")
     assert power is not None
     whole, half = power.machine("another", 8), power.machine("another", 4)
-    assert whole.decode_w - whole.idle_w == pytest.approx(2 * (half.decode_w - half.idle_w))
+    assert whole.decode_w[0] - whole.idle_w == pytest.approx(2 * (half.decode_w[0] - half.idle_w))
 
 
 def test_rows_are_for_pairs_that_have_step_times() -> None:
@@ -74,6 +74,18 @@ def broken(**changes: Any) -> dict[str, Any]:
 ROW = {"model": "m", "tensor_parallel": 8, "prefill_tokens": [1, 2], "prefill_gpu_w": [1.0, 2.0], "decode_gpu_w": 1.0}
 
 
+BY_BATCH = {"decode_sequences": [1, 65], "decode_gpu_w": [400.0, 464.0]}
+
+
+def test_decode_draws_by_its_batch_or_by_one_number() -> None:
+    table = broken(draws=[ROW | BY_BATCH, ROW | {"model": "flat", "decode_gpu_w": 380}], gpu_idle_w=75.0)
+    power = parse_power(table, "mine.toml: power")
+    by_batch, flat = power.machine("m", 8), power.machine("flat", 8)
+    assert by_batch.decode_sequences == (1, 65)
+    assert by_batch.decode_w[1] - by_batch.decode_w[0] == pytest.approx(64 * 8 * power.figures.machine_w_per_gpu_w)
+    assert (flat.decode_sequences, len(flat.decode_w)) == ((1,), 1)
+
+
 @pytest.mark.parametrize(
     ("table", "says"),
     [
@@ -83,9 +95,11 @@ ROW = {"model": "m", "tensor_parallel": 8, "prefill_tokens": [1, 2], "prefill_gp
         (broken(colour="red"), "power: colour: unknown key"),
         (broken(gpu_idle_w=900.0), "power: gpu_idle_w: expected at most gpu_limit_w, 700"),
         (broken(draws=3), "power: draws: expected an array of tables"),
-        (broken(draws=[ROW | {"prefill_tokens": [2, 1]}]), r"draws\[0\]: expected token counts in increasing order"),
-        (broken(draws=[ROW | {"prefill_gpu_w": [1.0]}]), r"draws\[0\]: expected token counts in increasing order"),
-        (broken(draws=[ROW | {"decode_gpu_w": "lots"}]), r"draws\[0\]: decode_gpu_w: expected a number"),
+        (broken(draws=[ROW | {"prefill_tokens": [2, 1]}]), r"draws\[0\]: expected counts of tokens or sequences in"),
+        (broken(draws=[ROW | {"prefill_gpu_w": [1.0]}]), r"draws\[0\]: expected counts of tokens or sequences in"),
+        (broken(draws=[ROW | {"decode_sequences": [1, 8]}]), r"draws\[0\]: decode_gpu_w: expected an array"),
+        (broken(draws=[ROW | BY_BATCH | {"decode_sequences": [1]}]), r"draws\[0\]: expected counts of tokens or"),
+        (broken(draws=[ROW | {"decode_gpu_w": "lots"}]), r"draws\[0\]: decode_sequences: this key is missing"),
     ],
 )
 def test_refusals(table: Any, says: str) -> None:

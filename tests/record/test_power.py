@@ -16,14 +16,14 @@ from emu.record.start import MachineDraw, MachineFacts, RunStarted
 from emu.run import Cluster, build, load_workload
 from emu.scenario.load import load
 
-DRAW = MachineDraw(1000.0, 2500.0, (10, 110), (3000.0, 4000.0))
+DRAW = MachineDraw(1000.0, (10, 110), (3000.0, 4000.0), (2, 12), (2400.0, 2500.0))
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 
 def watts(prompt_tokens: int, sequences: int) -> float:
     """DRAW, by hand."""
     if not prompt_tokens:
-        return 2500.0
+        return 2400.0 + 10 * (min(max(sequences, 2), 12) - 2)
     tokens = min(max(prompt_tokens + sequences, 10), 110)
     return 3000.0 + 10 * (tokens - 10)
 
@@ -80,7 +80,7 @@ def test_phases_pools_requests_and_tokens() -> None:
     """Four hours: 1 h of decode in one machine; 1 h of prefill and 1 h of both in the other."""
     hour = 3600 * 10**12
     power = Power(started_of("decode", "mixed"))
-    feed(power, step(0, 0, hour, sequences=9), step(1, 0, hour, 0, 60), step(1, 2 * hour, 3 * hour, 10, 50))
+    feed(power, step(0, 0, hour, sequences=99), step(1, 0, hour, 0, 60), step(1, 2 * hour, 3 * hour, 10, 50))
     found = energy(power.pools, 4 * hour, 10, 3600)
     assert found is not None
     assert found["decode_wh"] == 2500.0
@@ -100,13 +100,14 @@ def test_phases_pools_requests_and_tokens() -> None:
 @given(st.lists(st.integers(1, 300), min_size=2, max_size=6, unique=True), st.integers(1, 400))
 def test_a_prefill_draws_within_its_knots_and_never_less_for_more_tokens(knots: list[int], tokens: int) -> None:
     rising = tuple(sorted(knots))
-    draw = MachineDraw(1.0, 2.0, rising, tuple(float(3 * at) for at in rising))
+    draw = MachineDraw(1.0, rising, tuple(float(3 * at) for at in rising), (1,), (2.0,))
     meter = MachineMeter.of(PoolDraw(), draw)
-    assert meter.prefill_mw(tokens) == 3000 * min(max(tokens, rising[0]), rising[-1])
+    assert meter.draw_mw(tokens, 0) == 3000 * min(max(tokens, rising[0]), rising[-1])
+    assert meter.draw_mw(0, tokens) == 2000
 
 
 def test_a_mixed_step_draws_no_less_than_decode() -> None:
-    power = Power(started_of("mixed", draw=evolve(DRAW, decode_w=3500.0)))
+    power = Power(started_of("mixed", draw=evolve(DRAW, decode_w=(3500.0, 3500.0))))
     feed(power, step(0, 0, 10**12, 1, 1))
     assert power.pools is not None
     assert power.pools["mixed"].mixed_mwps == 3_500_000 * 10**12
