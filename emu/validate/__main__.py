@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,34 +43,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="make the sections and compare them with the page")
     options = parser.parse_args(arguments)
     wanted = [s for s in SECTIONS if (not options.only or s.name in options.only) and (s.cheap or not options.cheap)]
+    status = 0
     try:
-        committed = options.page.read_text(encoding="utf-8") if options.page.exists() else ""
+        texts = split(options.page.read_text(encoding="utf-8")) if options.page.exists() else {}
         with tempfile.TemporaryDirectory() as scratch:
-            made = make(Lab(Path(scratch), options.shared if options.shared.is_dir() else None), wanted)
+            for name, text in made(Lab(Path(scratch), options.shared if options.shared.is_dir() else None), wanted):
+                if options.check and texts.get(name) != text:
+                    sys.stderr.write(f"{options.page}: section {name} differs from what would be made now\n")
+                    status = DIFFERS
+                texts[name] = text
+                if not options.check:
+                    options.page.write_text(joined(SECTIONS, texts), encoding="utf-8")
     except (Refusal, OSError) as refusal:
         sys.stderr.write(f"{refusal}\n")
         return REFUSED
-    texts = split(committed)
-    if options.check:
-        differing = [name for name, text in made.items() if texts.get(name) != text]
-        for name in differing:
-            sys.stderr.write(f"{options.page}: section {name} is not what would be made; make validate remakes it\n")
-        return DIFFERS if differing else 0
-    options.page.write_text(joined(SECTIONS, texts | made), encoding="utf-8")
-    return 0
+    return status
 
 
-def make(lab: Lab, sections: Sequence[Section]) -> dict[str, str]:
+def made(lab: Lab, sections: Sequence[Section]) -> Iterator[tuple[str, str]]:
     """The texts of those sections whose data is at hand; stderr hears what each cost, and what is left as it is."""
-    made: dict[str, str] = {}
     for section in sections:
         missing, before_s = section.missing(lab), lab.cpu_s
         if missing:
             sys.stderr.write(f"{section.name}: left as it is, without {', '.join(missing)}\n")
             continue
-        made[section.name] = section.text(lab)
+        yield section.name, section.text(lab)
         sys.stderr.write(f"{section.name}: {lab.cpu_s - before_s:.0f} s of CPU\n")
-    return made
 
 
 if __name__ == "__main__":

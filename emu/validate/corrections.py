@@ -91,7 +91,9 @@ def _table(lab: Lab, load: Load) -> str:
     for correction in CORRECTIONS:
         if correction.only in (None, load.model):
             run = lab.run(merged(load.scenario, correction.keys), correction.swap(load.model))
-            rows.append(_row(correction.title, run, rules))
+            row = _row(correction.title, run, rules)
+            if any(row[1:]):
+                rows.append(row)
     ours = {key: value for key, value in load.scenario.items() if key not in ("parity", "scheduler")}
     rows.append(_row("**all of them: emu's defaults**", lab.run(ours), rules))
     return table(

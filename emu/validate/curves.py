@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from emu.validate.lab import Document, Lab, Measured, merged
-from emu.validate.words import ms, table
+from emu.validate.words import apart, ms, table
 
 MODEL: Final = "bloom-176b"
 DURATION_S: Final = 40.0
@@ -30,7 +30,18 @@ def bandwidth(lab: Lab) -> dict[str, str]:
             rows.append([f"{rate_rps:.0f} a second, {title}", *_latencies(_run(lab, machines, rate_rps, factor))])
     curve = [[f"{factor:g}", *_latencies(_run(lab, HH, FACTORS_AT_RPS, factor))] for factor in FACTORS]
     columns = ("second token p50, ms", "p99", "TBT p99", "TPOT p50", "p99", "E2E p50", "p99", "nine SLOs")
+    tenth = [[_run(lab, HH, rate_rps, factor).summary for factor in (1.0, 0.1)] for rate_rps in RATES_RPS]
+    mixed = [_run(lab, MIXED, rate_rps, 1.0).summary for rate_rps in RATES_RPS]
     return {
+        "e2e": ", ".join(apart(slow["e2e_s"]["p50"] / own["e2e_s"]["p50"] - 1, 0) for own, slow in tenth),
+        "e2e_mixed": ", ".join(
+            apart(slow["e2e_s"]["p50"] / one["e2e_s"]["p50"] - 1, 0)
+            for (_, slow), one in zip(tenth, mixed, strict=True)
+        ),
+        "tbt_mixed": ", ".join(
+            f"{one['tbt_s']['p99'] / slow['tbt_s']['p99']:.1f}" for (_, slow), one in zip(tenth, mixed, strict=True)
+        ),
+        "rates_rps": ", ".join(f"{rate_rps:.0f}" for rate_rps in RATES_RPS),
         "rates": table(("BLOOM-176B, DGX-H100", *columns), rows),
         "factors": table((f"bandwidth, at {FACTORS_AT_RPS:.0f} a second", *columns), curve),
     }

@@ -9,11 +9,12 @@ from emu.fake.costs import load_costs
 from emu.fake.profiles import load_hardware, load_model
 from emu.validate.lab import Lab
 from emu.validate.queues import ANSWER_STEPS, PROMPT_TOKENS, Waiting, decode_machine, prefill_machine
-from emu.validate.words import table
+from emu.validate.words import ms, table
 
 EVEN_PS: Final = 20 * 10**9
 PREFILLS: Final = 8000
 ANSWERS: Final = 5000
+NANOSECOND: Final = 1e-9
 
 
 def section(lab: Lab) -> dict[str, str]:
@@ -21,7 +22,7 @@ def section(lab: Lab) -> dict[str, str]:
     for name, found in _queues(lab):
         mean, within = found.found
         at_once = found.found_at_once
-        apart_s = "" if found.apart_s is None else (f"{1e3 * found.apart_s:.0f} ms" if found.apart_s > 1e-6 else "0")
+        apart = "" if found.apart_s is None else ms(found.apart_s) if found.apart_s > NANOSECOND else "0"
         rows.append(
             [
                 name,
@@ -31,7 +32,7 @@ def section(lab: Lab) -> dict[str, str]:
                 f"{1000 * mean:,.0f} +- {1000 * within:,.0f}",
                 f"{found.theory_at_once:.3f}",
                 f"{at_once.mean:.3f} +- {at_once.within:.3f}",
-                apart_s,
+                apart,
             ]
         )
     headings = (
@@ -42,7 +43,7 @@ def section(lab: Lab) -> dict[str, str]:
         "found, ms",
         "no wait, theory",
         "found",
-        "from the recursion, at most",
+        "from the recursion, at most, ms",
     )
     return {"prompt": f"{PROMPT_TOKENS:,}", "steps": f"{ANSWER_STEPS}", "table": table(headings, rows)}
 

@@ -174,7 +174,8 @@ def decode_machine(lab: Lab, load: float, requests: int, steps_ps: tuple[int, ..
         services_s = [(output - 1) * steps_s[0] for _, _, output in arrivals]
         exact_s = waits_in_line([at_s for at_s, _, _ in arrivals], services_s, servers)
         apart_s = float(np.max(np.abs(waits_s - np.array(exact_s))))
-    found_at_once = estimate([float(wait_s < steps_s[-1]) for wait_s in waits_s])
+    # who finds room waits for the end of the step under way, and then takes the step of the whole batch
+    found_at_once = estimate([float(wait_s < 2 * steps_s[-1]) for wait_s in waits_s])
     return Waiting(requests, load, theory_s, estimate(waits_s), at_once, found_at_once, apart_s)
 
 
