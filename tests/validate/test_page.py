@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from emu.control.prefill import PrefillQueue
 from emu.refusal import Refusal
 from emu.validate.__main__ import SECTIONS, made, main
 from emu.validate.hand_over import SETTINGS, measure
@@ -67,20 +68,31 @@ def test_what_cannot_be_made_yet_says_what_it_needs() -> None:
     assert split(page) == {"one": "*Not made yet: it needs a.csv.*", "two": "words"}
 
 
-def test_check_finds_a_figure_that_was_edited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_finds_a_figure_that_was_edited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def figures(_: Lab) -> dict[str, str]:
+        return {"prompt": "1,024", "steps": "400", "table": "| a | b |"}
+
+    def never(_: Lab) -> dict[str, str]:
+        raise AssertionError("not asked for")
+
+    sections = (Section("queueing", figures, cheap=True), Section("parity", never))
+    monkeypatch.setattr("emu.validate.__main__.SECTIONS", sections)
     page = tmp_path / "page.md"
-    page.write_text(PAGE.read_text(encoding="utf-8").replace("| 202 ", "| 201 ").replace("/ 202 ", "/ 201 "))
-    asked = ["--page", str(page), "--shared", str(tmp_path), "--only", "table-iv"]
-    assert main([*asked, "--check"]) == 1
-    assert "section table-iv" in capsys.readouterr().err
+    asked = ["--page", str(page), "--shared", str(tmp_path / "nothing"), "--cheap"]
     assert main(asked) == 0
     assert main([*asked, "--check"]) == 0
-    assert page.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")
+    made_page = page.read_text(encoding="utf-8")
+    assert split(made_page)["parity"].startswith("*Not made yet")
+    page.write_text(made_page.replace("| a | b |", "| a | c |"), encoding="utf-8")
+    assert main([*asked, "--check"]) == 1
+    assert "section queueing differs" in capsys.readouterr().err
+    assert main(asked) == 0
+    assert page.read_text(encoding="utf-8") == made_page
 
 
 def test_a_run_that_breaks_a_law_measures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from emu.control.transfer import receiver
-
     lab = lab_without_data(tmp_path)
     scenario = {
         "name": "broken",
@@ -89,9 +101,8 @@ def test_a_run_that_breaks_a_law_measures_nothing(tmp_path: Path, monkeypatch: p
         "workload": {"synthetic": "azure-conv", "rate_rps": 2.0, "duration_s": 2.0},
     }
     assert lab.run(scenario).summary["laws"]["broken"] == []
-    monkeypatch.setattr(receiver.Receiver, "_acknowledge", lambda *_: (), raising=False)
-    monkeypatch.setattr(receiver.Receiver, "handle", lambda *_: ())
-    with pytest.raises(Refusal, match="expected every law to hold; broken: "):
+    monkeypatch.setattr(PrefillQueue, "take", lambda *_: None)
+    with pytest.raises(Refusal, match=r"every law to hold; broken: .*all-finish"):
         lab.run(merged(scenario, {"name": "again"}))
 
 
