@@ -13,7 +13,7 @@ from emu.validate.mended import Fault, Mend
 from emu.validate.reference import HH, MIXED, document
 from emu.validate.words import apart, ms, table
 
-LIMIT: Final = 4000
+LIMIT: Final = 2500
 LLAMA, BLOOM = "llama2-70b", "bloom-176b"
 LLAMA_KV_BYTES: Final = 327_680
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from emu.fake.power import PowerProfile, load_power
 from emu.validate.lab import Document, Lab, Measured, merged
 from emu.validate.words import apart, ms, table
 
@@ -14,6 +15,8 @@ DURATION_S: Final = 40.0
 RATES_RPS: Final = (30.0, 70.0, 100.0)
 FACTORS: Final = (1.0, 0.5, 0.2, 0.1, 0.05)
 FACTORS_AT_RPS: Final = 70.0
+MEASURED_BY_THE_PAPER: Final = 64
+"""Sequences in its largest decode batch."""
 
 Machines = tuple[tuple[str, str, int], ...]
 H100, CAPPED = "dgx-h100", "dgx-h100-capped"
@@ -70,7 +73,28 @@ def power_cap(lab: Lab) -> dict[str, str]:
             )
     latencies = ("TTFT p99, ms", "TPOT p50", "E2E p50", "p99", "nine SLOs")
     watts = ("kW provisioned", "peak", "mean", "Wh a request")
-    return {"table": table(("BLOOM-176B, DGX-H100", *latencies, *watts), rows)}
+    return {"table": table(("BLOOM-176B, DGX-H100", *latencies, *watts), rows), **_decode_draws()}
+
+
+def _decode_draws() -> dict[str, str]:
+    """GPU watts of decode, of the measured H200 and of the derived H100, beside the cap."""
+    measured, capped = load_power("dgx-h200"), load_power(CAPPED)
+    assert measured is not None, "shipped with its power"
+    assert capped is not None, "shipped with its power"
+
+    def gpu_w(profile: PowerProfile, model: str) -> list[float]:
+        row = next(row for row in profile.draws if (row.model, row.tensor_parallel) == (model, 8))
+        drawn = zip(row.decode_sequences, row.decode_gpu_w, strict=True)
+        return [watts for sequences, watts in drawn if sequences <= MEASURED_BY_THE_PAPER]
+
+    h200_w = gpu_w(measured, "llama2-70b")
+    return {
+        "least_w": f"{min(h200_w):.0f}",
+        "most_w": f"{max(h200_w):.0f}",
+        "cap_w": f"{capped.figures.gpu_limit_w:.0f}",
+        "h100_w": f"{max(gpu_w(capped, 'llama2-70b')):.0f}",
+        "bloom_w": f"{max(gpu_w(capped, 'bloom-176b')):.0f}",
+    }
 
 
 def _run(lab: Lab, machines: Machines, rate_rps: float, factor: float) -> Measured:

@@ -38,6 +38,10 @@ class Mended:
     def identified(self) -> bool:
         return self.ours.identified
 
+    @property
+    def closed_form(self) -> bool:
+        return self.sim.closed_form and self.ours.closed_form
+
     def prefill_ps(self, tokens: int, prompts: int, cached_tokens: int = 0) -> int:
         costs = self.ours if self.fault == "prefill" else self.sim
         return costs.prefill_ps(tokens, prompts, cached_tokens)

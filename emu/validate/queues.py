@@ -61,6 +61,7 @@ class DecodeOnly:
 
     steps_ps: tuple[int, ...]
     identified: bool = True
+    closed_form: bool = True
 
     def __call__(self, costs: Costs) -> Costs:
         """In place of any others."""

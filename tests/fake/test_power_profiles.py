@@ -1,8 +1,10 @@
 """The [power] table of a hardware profile: what ships, what a machine draws by it, and what is refused."""
 
 import copy
+import csv
 import tomllib
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from emu.fake.profiles import SHIPPED_HARDWARE, load_hardware, shipped_folder
 from emu.fake.step_profiles import load_steps
 from emu.refusal import Refusal
 
+MEASUREMENTS = Path(__file__).parents[2] / "measurements" / "h200"
 H100 = tomllib.loads(shipped_folder("hardware").joinpath("dgx-h100.toml").read_text())
 
 
@@ -72,6 +75,21 @@ def broken(**changes: Any) -> dict[str, Any]:
 
 
 ROW = {"model": "m", "tensor_parallel": 8, "prefill_tokens": [1, 2], "prefill_gpu_w": [1.0, 2.0], "decode_gpu_w": 1.0}
+
+
+@pytest.mark.parametrize(("model", "tensor_parallel"), [("llama2-70b", 8), ("llama3-8b", 1)])
+def test_h200_decode_draws_are_the_medians_of_what_was_measured(model: str, tensor_parallel: int) -> None:
+    """Of each batch, over contexts up to 4,096 tokens, and no more than the limit."""
+    cells: dict[int, list[float]] = {}
+    with open(MEASUREMENTS / f"{model}.tp{tensor_parallel}.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["phase"] == "decode" and row["power_w"] and int(row["context"]) <= 4096:
+                cells.setdefault(int(row["batch"]), []).append(float(row["power_w"]))
+    power = load_power("dgx-h200")
+    assert power is not None
+    found = next(row for row in power.draws if (row.model, row.tensor_parallel) == (model, tensor_parallel))
+    medians = {batch: min(median(cells[batch]), power.figures.gpu_limit_w) for batch in sorted(cells)}
+    assert dict(zip(found.decode_sequences, found.decode_gpu_w, strict=True)) == pytest.approx(medians, abs=0.51)
 
 
 BY_BATCH = {"decode_sequences": [1, 65], "decode_gpu_w": [400.0, 464.0]}
