@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from attrs import define, field
 
 from emu.record import entries as e
+from emu.record.power import MachineMeter, PoolDraw
 from emu.record.slo import SPLITWISE, Limit
 from emu.record.start import MachineDraw
 from emu.view import rows as r
@@ -215,16 +216,13 @@ class Survey:
 
 
 def _draw_w(machine: r.MachineRow, draw: MachineDraw | None) -> int:
-    """What a machine draws in what it does now; in a prefill as with the nearest number of tokens that was measured."""
+    """What a machine draws in what it does now."""
     if draw is None or machine.down_ps != NEVER:
         return 0
     if not machine.busy:
         return round(draw.idle_w)
-    if not machine.prefills:
-        return round(draw.decode_w)
     tokens = sum(piece.tokens for piece in machine.prefills)
-    nearest = min(range(len(draw.prefill_tokens)), key=lambda place: abs(draw.prefill_tokens[place] - tokens))
-    return round(max(draw.prefill_w[nearest], draw.decode_w if machine.sequences else 0.0))
+    return MachineMeter.of(PoolDraw(), draw).draw_mw(tokens, machine.sequences) // 1000
 
 
 def _count(bins: dict[int, int], duration_ps: int) -> None:
