@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from textual import events
 from textual.app import App, ComposeResult, SystemCommand
@@ -20,6 +20,7 @@ from emu.view.rows import NEVER
 from emu.view.survey import PS_PER_S
 from tui.deck import PAGES, Deck
 from tui.messages import Pointed, Sized
+from tui.offers import Offer, offers
 from tui.operate import Operator
 from tui.palette import NAMES, Palette
 from tui.player import STEP_PS, Player
@@ -28,32 +29,6 @@ from tui.widgets.ask import AskChoice, AskText
 from tui.widgets.canvas import Canvas
 
 FRAMES_PER_S: Final = 20
-FAULTS: Final = {
-    "crash": "crash it for 20 s",
-    "crash for good": "crash it for good",
-    "restart": "restart it",
-    "pause": "pause it for 10 s",
-    "hang": "let its worker hang for 10 s",
-    "slow": "slow it down 4 times, for 20 s",
-    "link_down": "cut its links for 10 s",
-    "link_down data": "cut its links for KV caches, for 10 s",
-    "link_slow": "slow its links down 10 times, for 20 s",
-    "lose grant": "lose the next Grant of anyone",
-    "lose acknowledge": "lose the next Acknowledge of anyone",
-}
-FAULT_KEYS: Final[dict[str, dict[str, Any]]] = {
-    "crash": {"heal_after_s": 20.0},
-    "crash for good": {},
-    "restart": {},
-    "pause": {"heal_after_s": 10.0},
-    "hang": {"heal_after_s": 10.0},
-    "slow": {"factor": 4.0, "heal_after_s": 20.0},
-    "link_down": {"heal_after_s": 10.0},
-    "link_down data": {"heal_after_s": 10.0, "plane": "data"},
-    "link_slow": {"factor": 10.0, "heal_after_s": 20.0},
-    "lose grant": {"message": "Grant"},
-    "lose acknowledge": {"message": "Acknowledge"},
-}
 BUDGET_S: Final = 0.02  # of a frame, for reading
 LIVE_BUDGET_S: Final = 0.04  # what a run writes is read as it comes
 SAY_S: Final = 6.0  # how long a message stays
@@ -309,31 +284,28 @@ class Cockpit(App[None]):
         if operator is None:
             self.say("a kept record takes no faults; emu watch SCENARIO.toml starts a run that does")
             return
-        names = [machine.name for machine in self.player.reader.started.machines]
-        name = names[min(self.deck.machine, len(names) - 1)]
-        self.push_screen(
-            AskChoice(f"strike {name} with", [(kind, words) for kind, words in FAULTS.items()]), self._struck
-        )
+        found = offers(self.deck.scene())
 
-    def _struck(self, kind: str | None) -> None:
+        def struck(answer: str | None) -> None:
+            if answer is not None:
+                self.strike_with(found[int(answer)])
+
+        self.push_screen(AskChoice("strike", [(str(n), offer.words) for n, offer in enumerate(found)]), struck)
+
+    def strike_with(self, offer: Offer) -> None:
+        """Now, in the run that is followed; at a moment of the past, in one that is started anew."""
         operator = self.operator
-        if kind is None or operator is None:
-            return
-        names = [machine.name for machine in self.player.reader.started.machines]
-        name = names[min(self.deck.machine, len(names) - 1)]
-        fault: dict[str, Any] = {"machine": name, **FAULT_KEYS[kind]}
-        fault["kind"] = kind.split()[0]
-        if fault["kind"] in ("lose", "duplicate"):
-            del fault["machine"]
-        if self.player.follow and operator.running:
-            operator.strike(fault)
-            return
-        try:
-            self.deck = operator.strike_at(fault, self.player.at_ps, self.deck)
-        except Refusal as refused:
-            self.say(str(refused))
-            return
-        self.say(f"a run of its own from {fault['kind']} on {name} on; space lets it go")
+        if operator is None:
+            self.strike()
+        elif self.player.follow and operator.running:
+            operator.strike(offer.fault)
+        else:
+            try:
+                self.deck = operator.strike_at(offer.fault, self.player.at_ps, self.deck)
+            except Refusal as refused:
+                self.say(str(refused))
+                return
+            self.say(f"a run of its own from here on: {offer.words}; space lets it go")
 
     def save(self) -> None:
         """The session as a scenario file, where a run is steered."""
@@ -381,6 +353,9 @@ class Cockpit(App[None]):
         ]
         for words, key, act in named:
             yield SystemCommand(words, f"key {key}", act)
+        if self.operator is not None:
+            for offer in offers(self.deck.scene()):
+                yield SystemCommand(f"Strike: {offer.words}", "key x", lambda offer=offer: self.strike_with(offer))
         for number, name in enumerate(PAGES, 1):
             yield SystemCommand(f"Page {name}", f"key {number}", lambda name=name: self.open(name))
 

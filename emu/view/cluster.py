@@ -158,6 +158,7 @@ class MachineView(NamedTuple):
     incoming: int
     belief: Belief
     down_ps: int
+    away: bool
     dead_ps: int
     incarnation: int
     faults: tuple[str, ...]  # the kinds of those that last, such as slow
@@ -172,9 +173,9 @@ class MachineView(NamedTuple):
 
     @property
     def doing(self) -> str:
-        """down, paused, prefill, decode, mixed or idle: what the worker runs."""
+        """down, away, paused, prefill, decode, mixed or idle: what the worker runs."""
         if self.down_ps != NEVER:
-            return "down"
+            return "away" if self.away else "down"
         if "pause" in self.faults or "hang" in self.faults:
             return "paused"
         if not self.busy:

@@ -131,6 +131,7 @@ def _machine(state: ClusterState, index: int, row: MachineRow, outgoing: int, in
         incoming=incoming,
         belief=Belief(row.believed_tokens, row.believed_tokens_ps, row.believed_free, row.believed_free_ps),
         down_ps=row.down_ps,
+        away=row.away,
         dead_ps=row.dead_ps,
         incarnation=row.incarnation,
         faults=tuple(

@@ -60,10 +60,10 @@ def findings(view: ClusterView, survey: Survey, broken: Iterable[MarkView] = ())
 
 def _machines(view: ClusterView) -> Iterator[Finding]:
     for machine in view.machines:
-        if machine.down_ps != NEVER:
+        if machine.down_ps != NEVER and not machine.away:
             words = f"{machine.name} is down (incarnation {machine.incarnation})"
             yield Finding(1, "down", words, machine.down_ps, machine=machine.number)
-        elif machine.dead_ps != NEVER:
+        elif machine.dead_ps != NEVER and not machine.away:
             words = f"the router takes {machine.name} for dead"
             yield Finding(2, "silent", words, machine.dead_ps, machine=machine.number)
         if machine.memory.orphan:

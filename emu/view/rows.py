@@ -133,6 +133,7 @@ class MachineRow:
     believed_free: int = NEVER
     believed_free_ps: int = NEVER
     down_ps: int = NEVER  # since when it is down
+    away: bool = False  # it is down because it was told to leave, or has not joined yet
     dead_ps: int = NEVER  # since when the router takes it for dead
     incarnation: int = 0
 

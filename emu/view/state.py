@@ -68,8 +68,8 @@ class ClusterState:
             e.Released: self._released,
             e.Preempted: self._preempted,
             e.RequestEnded: self._request_ended,
-            e.MachineClosed: self._closed,
-            e.BeliefClosed: self._closed,
+            e.MachineClosed: self._said,
+            e.BeliefClosed: self._said,
             e.RunEnded: self._run_ended,
             e.StepsCut: self._steps_cut,
             e.FaultStruck: self._struck,
@@ -77,6 +77,9 @@ class ClusterState:
             e.MachineCrashed: self._crashed,
             e.MachineStarted: self._started,
             e.LandedNowhere: self._landed_nowhere,
+            e.MachineLeft: self._left,
+            e.Resent: self._said,
+            e.PolicyBroke: self._said,
             e.MachineDead: self._dead,
             e.MachineBack: self._back,
             e.AttemptLost: self._attempt_lost,
@@ -293,8 +296,13 @@ class ClusterState:
             incarnation=entry.incarnation,
         )
 
+    def _left(self, entry: e.MachineLeft) -> None:
+        self._crashed(e.MachineCrashed(*entry))
+        self.machines[entry.machine].away = True
+
     def _started(self, entry: e.MachineStarted) -> None:
         there = self.machines[entry.machine]
+        there.away = False
         there.down_ps, there.started_ps, there.incarnation = NEVER, entry.at_ps, entry.incarnation
 
     def _landed_nowhere(self, entry: e.LandedNowhere) -> None:
@@ -327,8 +335,8 @@ class ClusterState:
     def _resumed(self, entry: e.Resumed) -> None:
         self._row(entry.request, entry.attempt).delivered = entry.delivered
 
-    def _closed(self, entry: e.MachineClosed | e.BeliefClosed) -> None:
-        """What machines say at the end: the laws read it."""
+    def _said(self, entry: e.Entry) -> None:
+        """What changes nothing that is seen of a machine or a request."""
 
     def _run_ended(self, _: e.RunEnded) -> None:
         self.over = True

@@ -246,7 +246,8 @@ class _Inquiry:
     def _if_broken(self, machine: MachineView) -> bool:
         """Say what is wrong with a machine, if something is."""
         if machine.down_ps != NEVER:
-            self._say(f"{machine.name} is down for {self._age(machine.down_ps)}", None, machine.number)
+            word = "away" if machine.away else "down"
+            self._say(f"{machine.name} is {word} for {self._age(machine.down_ps)}", None, machine.number)
             return True
         return self._faults({machine.number})
 

@@ -82,6 +82,11 @@ class Words:
             e.LandedNowhere: lambda x: (
                 f"r{x.request}'s put from {self.name(x.source)} to {self.name(x.target)} landed nowhere"
             ),
+            e.MachineLeft: lambda x: f"{self.name(x.machine)} is away, with nothing left in it",
+            e.Resent: lambda x: f"r{x.request} is sent again by its client, for the {x.times}. time",
+            e.PolicyBroke: lambda x: (
+                f"a policy broke its contract on {self.name(x.machine)} (seat {x.seat}, {x.fault})"
+            ),
             e.RunEnded: lambda x: f"the run ended with {x.open_requests} open requests and {x.transfers} transfers",
         }
 

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from small_clusters import Row, Written, rows, scenario_of, scenarios, workload_of, written
 
 from emu.record import entries as e
-from emu.record.start import RunStarted
+from emu.record.start import MachineFacts, RunStarted
 from emu.scenario.schema import Scenario
 from emu.view.cluster import ClusterView
 from emu.view.freeze import freeze
 from emu.view.rows import Phase
 from emu.view.snapshot import dump, load
 from emu.view.state import ClusterState
+from emu.view.words import Words
 
 
 def started_of(found: Written, arrivals: list[Row]) -> RunStarted:
@@ -129,3 +130,28 @@ def test_an_attempt_that_the_router_gave_up_waits_with_the_router_again(lost: in
     assert view.machines[1].memory.orphan == 7
     state.take(e.Released(at_ps + 5, 1, 0, lost, 1, 7, int(e.Reason.ABANDONED), -1))
     assert freeze(state).machines[1].memory.orphan == 0
+
+
+def test_every_kind_of_entry_is_folded_and_has_words() -> None:
+    facts = tuple(MachineFacts(name, "dgx-h100", "mixed", 8, 20, 1.0, 1.0) for name in ("mixed-0", "mixed-1"))
+    started = RunStarted("made up", "model", 16, facts, 9, True)
+    words = Words(started)
+    for kind in e.KINDS:
+        state = ClusterState(started)
+        state.take(e.Arrived(0, 0, 16, 64))
+        values: dict[str, object] = {"prefills": (), "joined": (), "left": ()}
+        entry: e.Entry = kind._make(values.get(name, 0) for name in kind._fields)
+        state.take(entry)
+        freeze(state)
+        assert words.line(entry)
+
+
+def test_a_machine_that_left_is_away_and_not_down() -> None:
+    facts = (MachineFacts("mixed-0", "dgx-h100", "mixed", 8, 20, 1.0, 1.0),)
+    state = ClusterState(RunStarted("made up", "model", 16, facts, 9, True))
+    state.take(e.MachineLeft(0, 0, 0))
+    assert freeze(state).machines[0].doing == "away"
+    state.take(e.MachineStarted(5, 0, 1))
+    assert freeze(state).machines[0].doing == "idle"
+    state.take(e.MachineCrashed(9, 0, 1))
+    assert freeze(state).machines[0].doing == "down"

@@ -19,7 +19,7 @@ TILE: Final = (20, 2)
 CELLS: Final = (5, 3)  # of the heat map: with room for a mark in front and one for queues, or without
 LANES: Final = 4  # lines for transfers, at least
 _CUTS: Final = ("link_down", "link_slow", "nic_down")
-GLYPHS: Final = {"prefill": "P", "decode": "D", "mixed": "M", "idle": "·", "down": "✖", "paused": "‖"}
+GLYPHS: Final = {"prefill": "P", "decode": "D", "mixed": "M", "idle": "·", "down": "✖", "paused": "‖", "away": "-"}
 
 
 Draw: TypeAlias = Callable[[Scene, MachineView, int, float], list[Line]]
@@ -84,7 +84,7 @@ def _pool_line(group: Sequence[MachineView], scale: float) -> Line:
     used = sum(machine.memory.total - machine.memory.free for machine in group)
     total = max(1, sum(machine.memory.total for machine in group))
     away = sum(machine.pool != machine.home for machine in group)
-    down = sum(machine.down_ps != NEVER for machine in group)
+    down = sum(machine.down_ps != NEVER and not machine.away for machine in group)
     machines = "1 machine" if len(group) == 1 else f"{len(group)} machines"
     rest = f" {machines}, {busy} busy, {queued} queued, KV {100 * used / total:.0f} %"
     rest += f" (bars end at {100 * scale:.0f} %)" if scale < 1 else ""
