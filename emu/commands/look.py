@@ -156,20 +156,16 @@ def _longest_wait(reader: Reader, request: int) -> tuple[int, str]:
     """When to ask about a request: the end while it is open, else the middle of its longest wait."""
     from emu.refusal import Refusal
     from emu.view.cluster import seconds
-    from emu.view.life import stages
+    from emu.view.life import longest_wait
 
     at_ps = _read_to(reader, None)
     if request in reader.view(at_ps).requests:
         return at_ps, ""
-    waits = [
-        (ended_ps - began_ps, began_ps, word)
-        for word, _, began_ps, ended_ps in stages(reader.life(request), request)
-        if word not in ("prefill", "decode")
-    ]
-    if not waits:
+    found = longest_wait(reader.life(request), request)
+    if found is None:
         raise Refusal(f"request r{request}", f"expected a request of the record: r0 to r{reader.started.requests - 1}")
-    longest_ps, began_ps, word = max(waits)
-    return began_ps + longest_ps // 2, f", in the middle of its longest wait ({word}, {seconds(longest_ps)})"
+    word, _, began_ps, ended_ps = found
+    return (began_ps + ended_ps) // 2, f", in the middle of its longest wait ({word}, {seconds(ended_ps - began_ps)})"
 
 
 def _read_to(reader: Reader, at_s: float | None) -> int:

@@ -152,6 +152,8 @@ class MachineView(NamedTuple):
     since_ps: int
     sequences: int
     steps: int
+    step_ps: int  # a decode step, lately; NEVER: none yet
+    prefill_ps: int  # a prompt token, lately
     busy_ps: int
     tokens: int
     outgoing: int

@@ -125,6 +125,8 @@ def _machine(state: ClusterState, index: int, row: MachineRow, outgoing: int, in
         since_ps=row.started_ps,
         sequences=row.sequences if row.busy else 0,
         steps=row.steps,
+        step_ps=row.step_ps,
+        prefill_ps=row.prefill_ps,
         busy_ps=row.busy_ps,
         tokens=row.tokens,
         outgoing=outgoing,

@@ -17,7 +17,9 @@ from emu.view.survey import PS_PER_S, Interval, Mark, MarkView, Survey
 
 MOST: Final = 5
 STUCK_PS: Final = 10 * PS_PER_S  # a request that neither computes nor moves
-SLOW_PUT_PS: Final = 2 * PS_PER_S  # a put of which nothing landed
+SLOW_PUT_PS: Final = PS_PER_S  # a put of which nothing landed
+MUTE_PS: Final = PS_PER_S  # mail that a machine has not taken
+SLOW_TIMES: Final = 2.5  # the median of its hardware
 FEWEST: Final = 20  # prompts in a queue that is worth a word
 NOW_S: Final = 10
 BEFORE_S: Final = 60
@@ -53,6 +55,8 @@ def findings(view: ClusterView, survey: Survey, broken: Iterable[MarkView] = ())
     for fault in view.faults:
         found.append(Finding(1, fault.kind, fault.words, fault.at_ps, machine=(*fault.machines, NEVER)[0]))
     found += _machines(view)
+    found += _slow(view)
+    found += _mute(view)
     found += _requests(view)
     found += _queues(view, survey)
     return tuple(sorted(found, key=lambda finding: (finding.rank, finding.since_ps))[:MOST])
@@ -70,6 +74,41 @@ def _machines(view: ClusterView) -> Iterator[Finding]:
             oldest = min(loan.since_ps for loan in machine.loans if loan.orphan)
             words = f"{machine.memory.orphan:,} blocks on {machine.name} belong to attempts that are over"
             yield Finding(5, "orphans", words, oldest, machine=machine.number)
+
+
+def _slow(view: ClusterView) -> Iterator[Finding]:
+    """Machines whose last steps took far longer than those of others of their hardware."""
+    kinds = {machine.hardware for machine in view.machines}
+    for name, word in (("step_ps", "decode steps"), ("prefill_ps", "prefills")):
+        for kind in sorted(kinds):
+            times = sorted(getattr(m, name) for m in view.machines if m.hardware == kind and getattr(m, name) > 0)
+            if len(times) < 2:
+                continue
+            usual = times[(len(times) - 1) // 2]
+            for machine in view.machines:
+                took = getattr(machine, name)
+                if machine.hardware == kind and took > SLOW_TIMES * usual:
+                    words = f"{word} on {machine.name} take {took / usual:.1f} times as long as on others"
+                    yield Finding(3, "slow steps", words, machine.since_ps, machine=machine.number)
+
+
+def _mute(view: ClusterView) -> Iterator[Finding]:
+    """Machines that do not take what came: caches that landed and are not committed, assignments that nobody queued."""
+    oldest: dict[int, tuple[int, int]] = {}
+    for transfer in view.transfers:
+        if transfer.committed_ps == NEVER and transfer.landed_share >= 1 and transfer.landed_ps != NEVER:
+            row = view.requests.get(transfer.request)
+            if row is not None and row.attempt == transfer.attempt and row.first_token_ps != NEVER:
+                since = (max(transfer.landed_ps, row.since_ps), transfer.request)
+                oldest[transfer.target] = min(oldest.get(transfer.target, since), since)
+    for row in view.requests.values():
+        if row.phase is Phase.ASSIGNED:
+            since = (row.since_ps, row.request)
+            oldest[row.prefill_machine] = min(oldest.get(row.prefill_machine, since), since)
+    for machine, (since_ps, request) in sorted(oldest.items()):
+        if view.at_ps - since_ps >= MUTE_PS:
+            words = f"{view.machine_name(machine)} takes nothing: r{request} waits for it"
+            yield Finding(2, "mute", words, since_ps, request, machine)
 
 
 def _requests(view: ClusterView) -> Iterator[Finding]:

@@ -39,6 +39,12 @@ def touches(entry: e.Entry, request: int | None = None, machine: int | None = No
     return any(getattr(entry, name, None) == machine for name in fields)
 
 
+def longest_wait(entries: Sequence[e.Entry], request: int) -> tuple[str, int, int, int] | None:
+    """Of its stages the longest in which it neither computed nor decoded; None where there is none."""
+    waits = [stage for stage in stages(entries, request) if stage[0] not in ("prefill", "decode")]
+    return max(waits, key=lambda stage: (stage[3] - stage[2], -stage[2]), default=None)
+
+
 def stages(entries: Sequence[e.Entry], request: int) -> Iterator[tuple[str, int, int, int]]:
     """The phases of one request's life out of its own entries: word, machine, begin and end in ps."""
     word, machine, since_ps, decode = "", NEVER, 0, NEVER

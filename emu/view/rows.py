@@ -126,6 +126,8 @@ class MachineRow:
     sequences: int = 0
     context_tokens: int = 0
     steps: int = 0
+    step_ps: int = NEVER  # the last decode step
+    prefill_ps: int = NEVER  # the last prefill step, by token and _PROMPT more
     busy_ps: int = 0
     tokens: int = 0
     believed_tokens: int = NEVER

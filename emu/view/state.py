@@ -16,6 +16,7 @@ from emu.view import rows as r
 from emu.view.cluster import POOL_WORDS, EndedView
 from emu.view.rows import NEVER, FaultRow, Key, LoanRow, MachineRow, RequestRow, TransferRow
 
+_PROMPT: Final = 500  # tokens that take about as long as the part of a prefill that does not depend on them
 RECENT: Final = 512  # requests that ended and are still listed
 _LASTING: Final = frozenset(
     map(
@@ -177,6 +178,10 @@ class ClusterState:
         there.busy, there.started_ps = False, at_ps
         if sequences:
             there.steps += steps
+            if not prompt_tokens:
+                there.step_ps = (at_ps - started_ps) // steps
+        if prompt_tokens and not sequences:
+            there.prefill_ps = (at_ps - started_ps) // (prompt_tokens + _PROMPT)
         if there.prefills:
             for request, attempt, _, _, _, _, _ in there.prefills:
                 row = self._row(request, attempt)

@@ -34,13 +34,15 @@ class Mark(enum.IntEnum):
 
     LAW = 0
     FAULT = 1
-    HEAL = 2
-    FAILED = 3
-    REJECTED = 4
-    CANCELLED = 5
-    SLO_MISS = 6
-    POOL_MOVE = 7
-    PREEMPTED = 8
+    DEAD = 2
+    HEAL = 3
+    LOST = 4
+    FAILED = 5
+    REJECTED = 6
+    CANCELLED = 7
+    SLO_MISS = 8
+    POOL_MOVE = 9
+    PREEMPTED = 10
 
 
 class MarkView(NamedTuple):
@@ -136,6 +138,11 @@ class Survey:
             e.MachineMoved: self._moved,
             e.FaultStruck: self._struck,
             e.FaultHealed: self._healed,
+            e.MachineDead: self._dead,
+            e.MachineCrashed: self._dead,
+            e.MachineBack: self._back,
+            e.AttemptLost: self._lost,
+            e.LandedNowhere: self._lost,
             e.Preempted: self._preempted,
             e.RequestEnded: self._ended,
         }
@@ -184,6 +191,15 @@ class Survey:
 
     def _healed(self, entry: e.FaultHealed, state: ClusterState) -> None:
         self.mark(entry.at_ps, Mark.HEAL, Words(state.started).say(entry), NEVER, entry.machine)
+
+    def _dead(self, entry: e.MachineDead | e.MachineCrashed, state: ClusterState) -> None:
+        self.mark(entry.at_ps, Mark.DEAD, Words(state.started).say(entry), NEVER, entry.machine)
+
+    def _back(self, entry: e.MachineBack, state: ClusterState) -> None:
+        self.mark(entry.at_ps, Mark.HEAL, Words(state.started).say(entry), NEVER, entry.machine)
+
+    def _lost(self, entry: e.AttemptLost | e.LandedNowhere, state: ClusterState) -> None:
+        self.mark(entry.at_ps, Mark.LOST, Words(state.started).say(entry), entry.request)
 
     def _moved(self, entry: e.MachineMoved, state: ClusterState) -> None:
         name = state.started.machines[entry.machine].name

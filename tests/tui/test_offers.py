@@ -1,5 +1,6 @@
 """What may be struck: every offer is a fault that a scenario takes, and names what was selected."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,6 @@ def test_every_offer_is_a_fault_that_a_scenario_takes(number: int, tmp_path: Pat
     found = offers(deck.scene())
     assert len(found) == 20
     path = tmp_path / "struck.toml"
-    struck = tomli_w.dumps({"faults": [{"at_s": 2.0, **found[number].fault}]})
-    path.write_text(f"{HELLO.read_text()}\n{struck}")
+    document = {**tomllib.loads(HELLO.read_text()), "faults": [{"at_s": 2.0, **found[number].fault}]}
+    path.write_text(tomli_w.dumps(document))
     assert load(path, (), None).faults[0].kind == found[number].fault["kind"]

@@ -123,6 +123,18 @@ def test_why_follows_the_chosen_request() -> None:
     assert "it is not open at this moment" in text(deck, "why")
 
 
+def test_why_of_what_is_over_leads_to_its_longest_wait() -> None:
+    deck = deck_of(hello(), 12.0)
+    deck.request = 2
+    said = text(deck, "why")
+    assert "it waited the longest in transfer (" in said
+    assert "decode-0" in said
+    (intent,) = deck.page.key("enter", deck.scene()) or ()
+    assert intent.kind == "time"
+    deck.player.seek(int(intent.value))
+    assert "r2's cache landed on decode-0" in text(deck, "why")
+
+
 def test_broken_laws_come_first_and_are_marked() -> None:
     deck = deck_of(hello(), 3.0)
     assert "none broken" in text(deck, "laws")

@@ -4,7 +4,9 @@ from emu.record import entries as e
 from emu.record.start import MachineFacts, RunStarted
 from emu.view.cluster import ClusterView
 from emu.view.freeze import freeze
+from emu.view.incident import findings
 from emu.view.state import ClusterState
+from emu.view.survey import Limits, Survey
 from emu.view.why import why_machine, why_request
 
 S = 10**12
@@ -129,3 +131,34 @@ def test_a_lost_attempt_waits_for_the_router() -> None:
     assert why_request(cluster(entries, 2.5), 1).text() == (
         "r1 lost attempt 0 0.500 s ago; the router has not given it another yet"
     )
+
+
+def test_symptoms_are_found_without_being_told_of_a_fault() -> None:
+    """A machine whose prefills are slow, one that takes no mail, and a pair that carries nothing."""
+    facts = tuple(
+        MachineFacts(f"{pool}-{n}", "dgx-h100", pool, 8, 99, 1.0, 1.0) for pool in ("prefill", "decode") for n in (0, 1)
+    )
+    state = ClusterState(RunStarted("made up", "model", 16, facts, 9, True))
+    survey = Survey(Limits())
+    for request, (machine, long) in enumerate(((0, 1), (1, 5))):
+        piece = e.PrefillSlice(request, 0, 0, 96, 0, 1, 6)
+        for entry in (
+            e.Arrived(0, request, 96, 64),
+            e.Assigned(0, request, 0, machine, 2, 1, 0, 99),
+            e.Queued(0, machine, request, 0, 0),
+            e.StepStarted(0, machine, (piece,), (), (), 0, 0, 0, 0, 93),
+            e.Granted(0, machine, request, 0, 0),
+            e.TransferStarted(0, machine, 2, request, 0, 0, 79, 8_000_000, 0),
+            e.StepFinished(long * S, machine, 0, 1, 0, 96, long * S, 0, 0, 0, 0),
+        ):
+            state.take(entry)
+    state.take(e.Landed(5 * S, 2, 0, 0, 1, 0, 79, 7, 8_000_000))
+    state.take(e.Arrived(6 * S, 5, 96, 64))
+    state.take(e.Assigned(6 * S, 5, 0, 3, 2, 1, 0, 99))
+    found = [(finding.kind, finding.words) for finding in findings(freeze(state, 9 * S), survey)]
+    assert found == [
+        ("mute", "decode-0 takes nothing: r0 waits for it"),
+        ("mute", "decode-1 takes nothing: r5 waits for it"),
+        ("slow steps", "prefills on prefill-1 take 5.0 times as long as on others"),
+        ("pair", "prefill-1 to decode-0 carries nothing of 1 puts"),
+    ]

@@ -57,7 +57,8 @@ SIGNS: Final = (
     ("P D M · ✖ ‖", "prefill, decode, both, idle, down, paused"),
     ("█ ▓ ▒ ░ ✗ ·", "blocks: running, reserved, held, pinned, orphan, free"),
     ("! ▶", "something is wrong with it; the chosen one"),
-    ("L F h x r c s m p", "marks: law, fault, heal, failed, rejected, cancelled, SLO miss, move, preempted"),
+    ("L F D h l", "marks: law broken, fault, machine dead, back again, attempt or put lost"),
+    ("x r c s m p", "marks: failed, rejected, cancelled, SLO miss, pool move, preempted"),
 )
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from emu.view.cluster import RequestView
-from emu.view.life import stages
 from emu.view.rows import NEVER
 from emu.view.words import STATUS_WORDS
-from tui.glyphs import Line, Span, Target, age, cut, fit
+from tui.glyphs import Line, Span, Target, age, fit
 from tui.scene import Intent, Scene
+from tui.screens.lives import LIFE_LINES, ROLES, life_lines
 from tui.screens.page import Cursor, Page, chosen, heading
 
-LIFE_LINES: Final = 10
 _SORTS: Final[tuple[tuple[str, Callable[[RequestView], Any]], ...]] = (
     ("longest in its phase", lambda row: (row.since_ps, row.request)),
     ("oldest", lambda row: (row.arrived_ps, row.request)),
@@ -23,8 +22,6 @@ _SORTS: Final[tuple[tuple[str, Callable[[RequestView], Any]], ...]] = (
     ("most attempts", lambda row: (-row.attempt, -row.preemptions, row.since_ps)),
     ("machine", lambda row: (row.machine, row.since_ps)),
 )
-_ROLES: Final = {"prefill": "prefill", "decode": "decode", "transfer": "reserved", "ready": "held", "queued": "warn"}
-_GANTT: Final = {"prefill": "█", "decode": "▆", "transfer": "═", "ready": "─", "queued": "░", "lost": "✗"}
 
 
 class Requests(Page):
@@ -115,7 +112,7 @@ def _row(scene: Scene, row: RequestView) -> Line:
     attempt = f"{row.attempt + 1}" + (f" ({row.preemptions} preempted)" if row.preemptions else "")
     return (
         Span(f"  r{row.request:<7} ", "text", target),
-        Span(f"{row.phase_word:<13}", _ROLES.get(row.phase_word, "text"), target),
+        Span(f"{row.phase_word:<13}", ROLES.get(row.phase_word, "text"), target),
         Span(f"{age(view.at_ps - row.since_ps):>6} {age(view.at_ps - row.arrived_ps):>6}", "text", target),
         Span(f"{row.prompt_tokens:>8}{row.delivered:>7}  ", "dim", target),
         Span(
@@ -124,43 +121,3 @@ def _row(scene: Scene, row: RequestView) -> Line:
         Span(f"{view.machine_name(row.decode_machine) if row.decode_machine != NEVER else '-':<13}", "decode", target),
         Span(attempt, "warn" if row.attempt > 0 or row.preemptions else "dim"),
     )
-
-
-def life_lines(scene: Scene, request: int, width: int) -> list[Line]:
-    """Its phases as a Gantt line over machines, and the messages of its transfer."""
-    entries = [entry for entry in scene.life(request) if entry[0] <= scene.view.at_ps]
-    if not entries:
-        return []
-    found = list(stages(entries, request))
-    first_ps, last_ps = entries[0][0], max(scene.view.at_ps, entries[-1][0] + 1)
-    if found and request in scene.view.requests:  # the phase under way lasts until now
-        word, machine, since_ps, _ = found[-1]
-        found[-1] = (word, machine, since_ps, last_ps)
-    else:
-        last_ps = entries[-1][0] + 1
-    room = max(10, width - 14)
-    lines: list[Line] = [heading(f"r{request}", f"{age(last_ps - first_ps)} from arrival; each line a machine")]
-    for machine in dict.fromkeys(machine for _, machine, _, _ in found):
-        cells: list[Span] = []
-        reached = 0
-        for word, on, since_ps, until_ps in found:
-            if on != machine:
-                continue
-            start = (since_ps - first_ps) * room // (last_ps - first_ps)
-            stop = max(start + 1, (until_ps - first_ps) * room // (last_ps - first_ps))
-            start = max(start, reached)
-            cells.append(Span(" " * (start - reached), "empty"))
-            cells.append(Span(_GANTT.get(word, "·") * max(0, stop - start), _ROLES.get(word, "dim")))
-            reached = max(reached, stop)
-        name = scene.view.machine_name(machine) if machine != NEVER else "router"
-        lines.append((Span(f"  {cut(name, 11):<11} ", "dim"), *cells))
-    words = ", ".join(f"{word} {age(until_ps - since_ps)}" for word, _, since_ps, until_ps in found)
-    lines.append((Span(cut(f"  {words}", width), "text"),))
-    for entry in entries[-(LIFE_LINES - len(lines)) :]:
-        lines.append(
-            (
-                Span(f"  +{(entry[0] - first_ps) / 10**12:<10.6f} ", "dim", Target("time", entry[0])),
-                Span(cut(scene.words.say(entry), width - 15), "text", Target("time", entry[0])),
-            )
-        )
-    return lines

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from emu.view.life import longest_wait
 from emu.view.rows import NEVER
 from emu.view.why import Chain, why_machine, why_request
 from tui.glyphs import Line, Span, Target, age, cut
 from tui.scene import Intent, Scene
+from tui.screens.lives import life_lines
 from tui.screens.page import Cursor, Page, chosen, heading, wrapped
 
 WAITERS = 12
@@ -20,6 +22,7 @@ class Why(Page):
     def __init__(self) -> None:
         self._cursor = Cursor()
         self._machine = False
+        self._chosen = False  # the cursor was moved
 
     def draw(self, scene: Scene, width: int, height: int) -> list[Line]:
         view = scene.view
@@ -30,7 +33,7 @@ class Why(Page):
         elif scene.request in view.requests:
             lines = [heading(f"why r{scene.request}?"), *chain_lines(why_request(view, scene.request), width)]
         elif scene.request != NEVER:
-            lines = [heading(f"why r{scene.request}?"), (Span("it is not open at this moment", "dim"),)]
+            lines = [heading(f"why r{scene.request}?", "it is not open at this moment"), *_past(scene, width)]
         else:
             lines = [heading("why?", "choose who waits, and press Enter")]
         lines.append(())
@@ -53,14 +56,31 @@ class Why(Page):
     def key(self, key: str, scene: Scene) -> tuple[Intent, ...] | None:
         waiting = _waiting(scene)
         if self._cursor.move(key, len(waiting)):
+            self._chosen = True
             return ()
+        if key == "enter" and not self._chosen and scene.request != NEVER and scene.request not in scene.view.requests:
+            found = longest_wait(scene.life(scene.request), scene.request)
+            if found is not None:
+                return (Intent("time", (found[2] + found[3]) // 2),)
         if key == "enter" and waiting:
-            self._machine = False
+            self._machine = self._chosen = False
             return (Intent("request", waiting[min(self._cursor.place, len(waiting) - 1)]),)
         if key == "m":
             self._machine = not self._machine
             return ()
         return None
+
+
+def _past(scene: Scene, width: int) -> list[Line]:
+    """Of a request that is over: its life, and where it waited the longest."""
+    found = longest_wait(scene.life(scene.request), scene.request)
+    if found is None:
+        return []
+    word, machine, began_ps, ended_ps = found
+    middle = Target("time", (began_ps + ended_ps) // 2)
+    name = scene.view.machine_name(machine) if machine != NEVER else "the router"
+    words = f"it waited the longest in {word} ({age(ended_ps - began_ps)}, {name}); Enter goes there and asks why"
+    return [*life_lines(scene, scene.request, width), (Span(cut(words, width), "warn", middle),)]
 
 
 def _waiting(scene: Scene) -> list[int]:
