@@ -34,11 +34,27 @@ _HEADER = """\
 
 @attrs.frozen(slots=True)
 class Choice:
-    """What of a table is wanted, or what a table that names nothing is of. None: whatever the table says."""
+    """What of a table is wanted, or what a table that names nothing is of. None: whatever the table says.
+
+    `files` are profiles of the user's own, by the names inside them.
+    """
 
     model: str | None = None
     hardware: str | None = None
     tensor_parallel: int | None = None
+    files: tuple[ModelProfile | HardwareProfile, ...] = ()
+
+    @classmethod
+    def of(cls, model: str | None, hardware: str | None, tensor_parallel: int | None) -> "Choice":
+        """Names, or paths of profiles. Raises `Refusal` for a path that is no profile."""
+        files: list[ModelProfile | HardwareProfile] = []
+        if model is not None and _is_path(model):
+            files.append(load_model(model))
+            model = files[-1].name
+        if hardware is not None and _is_path(hardware):
+            files.append(load_hardware(hardware))
+            hardware = files[-1].name
+        return cls(model, hardware, tensor_parallel, tuple(files))
 
     @property
     def key(self) -> Key:
@@ -88,9 +104,14 @@ def is_simple(table: Path) -> bool:
     raise Refusal(f"{table}:1", expected)
 
 
-def subject_of(key: Key) -> Subject:
+def subject_of(key: Key, files: tuple[ModelProfile | HardwareProfile, ...] = ()) -> Subject:
     """What is known of the measured model and machine; names that no profile has are no mistake here."""
-    return Subject(key, _known_model(key[0]), _known_hardware(key[1]))
+    models = [each for each in files if isinstance(each, ModelProfile)]
+    machines = [each for each in files if isinstance(each, HardwareProfile)]
+    model = next((each for each in models if each.name == key[0]), None) or _known_model(key[0])
+    return Subject(
+        key, model, next((each for each in machines if each.name == key[1]), None) or _known_hardware(key[1])
+    )
 
 
 def named(key: Key) -> str:
@@ -112,7 +133,8 @@ def _of_simple(table: Path, choice: Choice) -> tuple[StepProfile, ...]:
     found = read_steps(table, choice.key)
     wanted = {key: cells for key, cells in found.items() if choice.takes(key)} or found
     return tuple(
-        with_evidence(cells, subject_of(key), _provenance(table, cells, key))[0] for key, cells in wanted.items()
+        with_evidence(cells, subject_of(key, choice.files), _provenance(table, cells, key))[0]
+        for key, cells in wanted.items()
     )
 
 
@@ -154,6 +176,10 @@ def _provenance(table: Path, cells: tuple[StepCell, ...], key: Key) -> str:
 
 def _key(profile: StepProfile) -> Key:
     return profile.model, profile.hardware, profile.tensor_parallel
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith(".toml")
 
 
 def _known_model(name: str) -> ModelProfile | None:

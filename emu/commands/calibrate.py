@@ -117,7 +117,9 @@ def measure(
 @calibrate.command()
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="FILE.toml for one, or a folder.")
-@click.option("--model", help="The model: which of the table's, or what a table is of that names none.")
+@click.option(
+    "--model", help="The model, or a profile of one: which of the table's, or what one that names none is of."
+)
 @click.option("--hardware", help="The machine, likewise.")
 @click.option("--tensor-parallel", type=click.IntRange(1), help="GPUs, likewise.")
 @click.option("--unseen", type=click.Path(path_type=Path), help="A table to judge the profile by, never fitted.")
@@ -145,7 +147,7 @@ def fit(
         raise Refusal(str(out), "expected a file in a folder that exists")
     if not one and out.exists() and not out.is_dir():
         raise Refusal(str(out), "expected FILE.toml, or a folder")
-    profiles = making.profiles_of(table, making.Choice(model, hardware, tensor_parallel), unseen)
+    profiles = making.profiles_of(table, making.Choice.of(model, hardware, tensor_parallel), unseen)
     if as_hardware:
         profiles = tuple(making.as_hardware(profile, as_hardware) for profile in profiles)
     if one and len(profiles) > 1:

@@ -4,6 +4,7 @@ These files are written by `emu calibrate` and read here; what the figures mean 
 `costs.py`. Nothing here fits, smooths or interpolates.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -87,13 +88,23 @@ def load_steps(model: str, hardware: str, tensor_parallel: int) -> StepProfile:
     name = f"{model}.{hardware}.tp{tensor_parallel}"
     shipped = shipped_names("steps")
     if name not in shipped:
-        there_are = "; ".join(
-            f"{m} on {h} at tensor_parallel {t[2:]}" for m, h, t in (s.rsplit(".", 2) for s in shipped)
-        )
-        raise Refusal(
-            f"{model} on {hardware} at tensor_parallel {tensor_parallel}", f"no step times; there are {there_are}"
-        )
+        where = f"{model} on {hardware} at tensor_parallel {tensor_parallel}"
+        raise Refusal(where, f"no step times; there are {_there_are(shipped, model)}")
     return parse_steps(shipped_folder("steps").joinpath(f"{name}.toml").read_bytes(), f"{name}.toml")
+
+
+def _there_are(shipped: Iterable[str], model: str) -> str:
+    """The machines that there are step times for with this model, or else the models."""
+    names = [tuple(name.rsplit(".", 2)) for name in shipped]
+    machines: dict[str, list[str]] = {}
+    for of, hardware, gpus in names:
+        if of == model:
+            machines.setdefault(hardware, []).append(gpus.removeprefix("tp"))
+    if not machines:
+        return f"some for {', '.join(sorted({of for of, _, _ in names}))}"
+    return "; ".join(
+        f"{hardware} at tensor_parallel {', '.join(sorted(gpus, key=int))}" for hardware, gpus in machines.items()
+    )
 
 
 def read_steps_file(path: Path) -> StepProfile:

@@ -98,6 +98,27 @@ def test_a_table_of_one_context_tells_nothing_of_its_cost(
         assert base + context * batch * 2049 == pytest.approx(decode_ms(batch, 2048) * 1e9, rel=1e-3)
 
 
+def test_a_machine_of_ones_own_bounds_what_reading_may_cost(tmp_path: Path) -> None:
+    text = shipped_folder("hardware").joinpath("dgx-h200.toml").read_text(encoding="utf-8")
+    slow = text.replace('name = "dgx-h200"', 'name = "mine"').replace("4_800_000_000_000", "3_000_000_000_000")
+    (tmp_path / "machine.toml").write_text(slow)
+    rows = [row for row in grid() if row[0] == "prefill" or row[2] == 2048]
+    names = "--model", "llama3-8b", "--hardware", str(tmp_path / "machine.toml")
+    profile = fitted(written(tmp_path / "t.csv", rows), *names)
+    assert profile.hardware == "mine"
+    assert profile.decode.context_low_ps[0] == 131_072 // 3
+    absent = [
+        "calibrate",
+        "fit",
+        str(tmp_path / "t.csv"),
+        "-o",
+        str(tmp_path / "p.toml"),
+        "--hardware",
+        "./absent.toml",
+    ]
+    assert status_of(absent) == 2
+
+
 def test_the_shipped_h200_profiles_are_what_the_tables_give() -> None:
     for name in ("llama3-8b.tp1", "llama2-70b.tp8", "llama2-70b.tp4", "llama3-70b.tp8"):
         unseen = TABLES / f"{name}.unseen.csv"
