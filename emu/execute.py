@@ -152,6 +152,7 @@ def law_rules(cluster: Cluster) -> LawRules:
         reserve_max_tokens=limits.reserve == "max_tokens",
         liveness_ps=to_ps(scenario.run.liveness_s),
         faulty=is_faulty(scenario),
+        get=scenario.transfer.direction == "get",
         max_overtaken=0 if limits.policy is None else limits.max_overtaken,
     )
 

@@ -457,7 +457,7 @@ def machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: 
         max_preemptions=limits.max_preemptions,
         watermark=limits.watermark,
         reserve_max_tokens=limits.reserve == "max_tokens",
-        layer_wise_from_tokens=layer_wise_from[transfer.mode],
+        layer_wise_from_tokens=LAYER_WISE_NEVER if transfer.direction == "get" else layer_wise_from[transfer.mode],
         max_steps=limits.max_steps if machine.costs.closed_form else 1,
         next_prompt=None if order is None else order.next_prompt,
         choose_victim=order.victim if order is not None and order.chooses_victims else None,
@@ -472,6 +472,8 @@ def machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: 
         limits.block_tokens,
         to_ps(transfer.max_flight_s),
         incarnation,
+        transfer.direction == "get",
+        is_faulty(scenario),
     )
 
 

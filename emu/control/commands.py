@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from emu.control.messages import Acknowledge, Grant, Message, Signal
+from emu.control.messages import Acknowledge, Grant, Message, Offer, Signal
 from emu.control.request import Request
 from emu.control.transfer.chunks import LayerRange
 
@@ -43,6 +43,27 @@ class Put(NamedTuple):
     prompt_tokens: int
     layers: LayerRange
     follow: bool
+
+
+class MakeOffer(NamedTuple):
+    """Offer a cache to the decode machine."""
+
+    machine: int
+    message: Offer
+
+
+class Fetch(NamedTuple):
+    """Post a read of `source`'s blocks: what `put` would do there. Its completion is `done`.
+
+    If it is the `first` of its attempt, `blocks` were lent for it: note it.
+    """
+
+    source: int
+    put: Put
+    done: Signal
+    blocks: int
+    first: bool
+    asked_ps: int
 
 
 class PostSignal(NamedTuple):
@@ -176,6 +197,8 @@ Command = (
     | Report
     | Lend
     | Put
+    | MakeOffer
+    | Fetch
     | PostSignal
     | WatchDrain
     | Commit

@@ -27,6 +27,7 @@ from emu.control.messages import (
     Grant,
     Heartbeat,
     LoadReport,
+    Offer,
     Reserve,
     Signal,
     SourceGone,
@@ -35,9 +36,11 @@ from emu.control.messages import (
 from emu.control.mixed import Scheduler, SchedulerRules
 from emu.control.parts import MachineParts
 from emu.control.request import Phase, Sequence
+from emu.control.transfer.getting import READ_NO_MORE, Fetching
+from emu.control.transfer.leases import Key
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender, key_of
-from emu.control.transfer.states import Source
+from emu.control.transfer.states import Destination, Source
 
 
 @frozen
@@ -55,6 +58,8 @@ class MachineRules:
     block_tokens: int = 16
     max_flight_ps: int = 10 * 10**12
     incarnation: int = 0
+    get: bool = False  # caches are read by those who decode, not put by those who prefill
+    completions_lost: bool = False  # so that what was given up is taken for over after `max_flight_ps`
 
 
 class Drained(NamedTuple):
@@ -94,6 +99,7 @@ Event = (
     Assign
     | Reserve
     | Grant
+    | Offer
     | Signal
     | Acknowledge
     | Abandon
@@ -133,9 +139,15 @@ class Machine:
         rules, parts = self.rules, self.parts
         self.pool = parts.pool(rules.kv_blocks, rules.block_tokens)
         self.scheduler = parts.scheduler(self.pool, rules.scheduler, rules.index)
-        self.sender = parts.sender(rules.index, rules.layers, self.pool, parts.leases(rules.lease_ps))
-        quarantine_ps, leases = rules.lease_ps + rules.max_flight_ps, parts.leases(rules.lease_ps)
-        self.receiver = parts.receiver(rules.index, rules.layers, self.pool, leases, quarantine_ps)
+        quarantine_ps = rules.lease_ps + rules.max_flight_ps
+        flight_ps = rules.max_flight_ps if rules.completions_lost else 0
+        ends, leases = (rules.index, rules.layers, self.pool), (parts.leases(rules.lease_ps) for _ in range(2))
+        if rules.get:
+            self.sender = parts.offering(*ends, next(leases), quarantine_ps)
+            self.receiver = parts.fetching(*ends, next(leases), quarantine_ps)
+        else:
+            self.sender = parts.sender(*ends, next(leases), flight_ps)
+            self.receiver = parts.receiver(*ends, next(leases), quarantine_ps)
         self.attempts = parts.attempts(rules.index, self.pool, self.scheduler, self.sender, self.receiver)
         self.epoch = UNADMITTED if rules.incarnation else 0
         self._handlers = {
@@ -144,13 +156,14 @@ class Machine:
             Grant: lambda grant, now: self.sender.granted(grant, now),
             Signal: self._signalled,
             Acknowledge: self._acknowledged,
-            Abandon: lambda message, now: self.receiver.abandoned(message, now),
+            Abandon: self._abandoned,
+            Offer: self._offered,
             Heartbeat: self._heard,
             StepResult: self._stepped,
             Drained: self._drained,
-            PutFailed: lambda event, now: self.sender.put_again((event.request_id, event.attempt), now),
+            PutFailed: self._put_failed,
             Garbled: lambda event, now: self.sender.put_again((event.request_id, event.attempt), now),
-            Mismatch: lambda event, now: self.receiver.garbled(event.signal, now),
+            Mismatch: self._mismatched,
             Tick: self._ticked,
             Cancel: self._cancelled,
             SourceGone: lambda message, now: self.attempts.source_gone(message, now),
@@ -248,7 +261,7 @@ class Machine:
         self._count(reserve.number)
         request = reserve.request
         self.receiver.ask(reserve, self.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens))
-        granted = self._grants(now)
+        granted = () if self.rules.get else self._grants(now)
         if granted:
             self.look |= self.scheduler.decoder.too_long()
         return granted
@@ -271,6 +284,9 @@ class Machine:
         granted: list[Command] = []
         if not receiver.queue or scheduler.prefills.preempted:
             return ()
+        if isinstance(receiver, Fetching):
+            for key in receiver.stale(now):
+                granted += (*receiver.give_up(key, now), self.attempts.lost(key, "lease_expired", now))
         own = max((scheduler.blocks_wanted(sequence) for sequence in scheduler.prefills.waiting), default=0)
         while receiver.queue:
             blocks = receiver.queue[0].blocks
@@ -286,6 +302,46 @@ class Machine:
         sequence, commands = self.receiver.signalled(signal, now)
         if sequence is not None:
             self.scheduler.decoder.ready.append(sequence)
+        return commands
+
+    def _offered(self, offer: Offer, now: int) -> tuple[Command, ...]:
+        request, receiver = offer.request, self.receiver
+        if not isinstance(receiver, Fetching) or (request.request_id, offer.attempt) in self.attempts.barred:
+            return ()
+        blocks = self.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens)
+        return receiver.offered(offer, blocks, now) + self._grants(now)
+
+    def _abandoned(self, message: Abandon, now: int) -> tuple[Command, ...]:
+        """The other end's last word: nothing more is put there, or read from here."""
+        key = (message.request_id, message.attempt)
+        transfer = self.sender.open.get(key)
+        if transfer is None:
+            return () if message.reason == READ_NO_MORE else self.receiver.abandoned(message, now)
+        commands: tuple[Command, ...] = ()
+        if transfer.state is Source.COMPUTED:
+            commands = self.attempts.give_up(key, "abandoned", now)
+        return commands + self.sender.drained(key, now) if transfer.state is Source.DRAINING else commands
+
+    def _put_failed(self, failed: PutFailed, now: int) -> tuple[Command, ...]:
+        key = (failed.request_id, failed.attempt)
+        if key in self.sender.open:
+            return self.sender.put_again(key, now)
+        return self._read_again(key, now)
+
+    def _mismatched(self, mismatch: Mismatch, now: int) -> tuple[Command, ...]:
+        signal = mismatch.signal
+        if self.rules.get:
+            return self._read_again((signal.request_id, signal.attempt), now)
+        return self.receiver.garbled(signal, now)
+
+    def _read_again(self, key: Key, now: int) -> tuple[Command, ...]:
+        receiver = self.receiver
+        if not isinstance(receiver, Fetching) or key not in receiver.open:
+            return ()
+        wanted = receiver.open[key].state is Destination.GRANTED
+        commands = receiver.read_again(key, now)
+        if wanted and key not in receiver.open:
+            commands += (self.attempts.lost(key, "abandoned", now),)
         return commands
 
     def _drained(self, drained: Drained, now: int) -> tuple[Command, ...]:
@@ -340,6 +396,11 @@ class Machine:
                 commands += (self.attempts.lost(key, "lease_expired", now),)
             else:
                 commands += self.sender.give_up(key, "lease_expired", now)
+        for key in self.sender.draining.sweep(now) if self.sender.draining else ():
+            commands += self._drained(Drained(*key), now)
+        if self.rules.completions_lost and isinstance(self.receiver, Fetching):
+            for key in self.receiver.overdue(now):
+                commands += self._read_again(key, now)
         self.receiver.early.sweep(now)
         self.attempts.barred.sweep(now)
         for key in self.receiver.leases.sweep(now):

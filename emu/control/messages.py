@@ -55,6 +55,18 @@ class Grant(NamedTuple):
     sent_ps: int
 
 
+class Offer(NamedTuple):
+    """Prefill to decode machine: this request's cache is whole in these blocks, lent under `loan`. Read it."""
+
+    request: Request
+    attempt: int
+    machine: int
+    loan: int
+    blocks: tuple[int, ...]
+    sent_ps: int
+    checksum: int = 0  # of what stands there; 0: none was made
+
+
 class Signal(NamedTuple):
     """Prefill to decode machine, behind the data on the same connection: what was put, exactly."""
 
@@ -208,6 +220,7 @@ Message = (
     | Assign
     | Reserve
     | Grant
+    | Offer
     | Signal
     | Acknowledge
     | Garbled

@@ -11,6 +11,7 @@ from attrs import frozen
 from emu.control.attempts import Attempts
 from emu.control.blocks import BlockPool
 from emu.control.mixed import Scheduler
+from emu.control.transfer.getting import Fetching, Offering
 from emu.control.transfer.leases import Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender
@@ -18,11 +19,13 @@ from emu.control.transfer.sender import Sender
 
 @frozen
 class MachineParts:
-    """The classes of one machine's core."""
+    """The classes of one machine's core; offering and fetching where caches are read, sender and receiver elsewhere."""
 
     pool: type[BlockPool] = BlockPool
     leases: type[Leases] = Leases
     scheduler: type[Scheduler] = Scheduler
     sender: type[Sender] = Sender
     receiver: type[Receiver] = Receiver
+    offering: type[Offering] = Offering
+    fetching: type[Fetching] = Fetching
     attempts: type[Attempts] = Attempts

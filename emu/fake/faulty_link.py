@@ -13,7 +13,7 @@ from collections.abc import Callable
 from attrs import define, field
 
 from emu.control.commands import PostSignal, Put
-from emu.control.messages import Message
+from emu.control.messages import Message, Signal
 from emu.fake.clock import PS_PER_S
 from emu.fake.link import Connection, FakeLink, Flow, Key
 from emu.fake.model import KvMemory
@@ -36,6 +36,7 @@ class FaultyLink(FakeLink):
     _broken: set[tuple[int, Key]] = field(init=False, factory=set)
     _regions: dict[tuple[int, Key], KvMemory] = field(init=False, factory=dict)  # what was granted, by target and key
     _orphans: set[tuple[int, Key]] = field(init=False, factory=set)  # connections whose poster is gone
+    _readers: dict[tuple[int, Key], int] = field(init=False, factory=dict)  # who reads, by source and key
     _doomed: set[Flow] = field(init=False, factory=set)  # have stood still
     _rules: list[Counted] = field(init=False, factory=list)
     _hit: dict[Flow, Strike] = field(init=False, factory=dict)  # what strikes it when it lands
@@ -75,6 +76,15 @@ class FaultyLink(FakeLink):
             else:
                 self._hit[flow] = rule.strike
 
+    def get(self, reader: int, source: int, put: Put, done: Signal) -> int:
+        """A read from memory that is gone since it was offered fails, as does one whose source dies under it."""
+        key = (put.request_id, put.attempt)
+        self._regions[reader, key] = self.workers[reader].memory
+        self._readers[source, key] = reader
+        if self._regions.get((source, key)) is not self.workers[source].memory:
+            self._broken.add((source, key))
+        return super().get(reader, source, put, done)
+
     def signal(self, source: int, signal: PostSignal) -> None:
         key = (signal.signal.request_id, signal.signal.attempt)
         if (source, key) not in self._broken:
@@ -90,6 +100,8 @@ class FaultyLink(FakeLink):
         for flow in tuple(self._out[machine]):
             times = flow.layer_times
             if times is None:
+                if (machine, (flow.put.request_id, flow.put.attempt)) in self._readers:
+                    self._fail(flow)
                 continue
             flow.advance(now)
             first, last = flow.put.layers
@@ -194,7 +206,7 @@ class FaultyLink(FakeLink):
 
     def _tell(self, source: int, key: Key) -> None:
         self._broken.discard((source, key))
-        self.failed(source, key)
+        self.failed(self._readers.get((source, key), source), key)
 
     def _nowhere(self, flow: Flow, first: int, last: int, moved: int) -> None:
         put, now = flow.put, self.clock.now_ps

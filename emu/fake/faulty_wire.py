@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from emu.control.messages import Audit, Grant, Heartbeat, Message
+from emu.control.messages import Audit, Grant, Heartbeat, Message, Offer
 from emu.fake.clock import PS_PER_S, HeapClock
 from emu.fake.plan import ROUTER, SCALE, Counted, Strike
 from emu.fake.ways import Ways
@@ -48,6 +48,8 @@ class FaultyWire:
     def send(self, salt: int, source: int, target: int, message: Message) -> None:
         if type(message) is Grant:
             self.granted(source, (message.request_id, message.attempt))
+        elif type(message) is Offer:
+            self.granted(source, (message.request.request_id, message.attempt))
         factor = self.ways.factor(source, target)
         if not factor:
             return

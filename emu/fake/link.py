@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, field, frozen
 
 from emu.control.commands import PostSignal, Put
-from emu.control.messages import Message
+from emu.control.messages import Message, Signal
 from emu.fake.clock import PS_PER_S, HeapClock, HeapEntry
 from emu.fake.model import KvMemory
 from emu.fake.worker import FakeWorker, LayerTimes
@@ -147,6 +147,12 @@ class FakeLink:
         self._share(source, put.target)
         return moved
 
+    def get(self, reader: int, source: int, put: Put, done: Signal) -> int:
+        """The same bytes the same way, and the completion behind them."""
+        moved = self.put(source, put)
+        self.signal(source, PostSignal(reader, done))
+        return moved
+
     def signal(self, source: int, signal: PostSignal) -> None:
         key = (signal.signal.request_id, signal.signal.attempt)
         connection = self._connection(source, *key)
@@ -246,6 +252,9 @@ class LinkPort:
 
     def put(self, put: Put) -> int:
         return self.link.put(self.source, put)
+
+    def get(self, source: int, put: Put, done: Signal) -> int:
+        return self.link.get(self.source, source, put, done)
 
     def signal(self, signal: PostSignal) -> None:
         self.link.signal(self.source, signal)

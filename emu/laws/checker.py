@@ -44,7 +44,7 @@ class Checker:
             loans,
             Answers(),
             Closing(names, started),
-            *((Downs(names),) if rules.faulty else ()),
+            *((Downs(names, rules.get),) if rules.faulty else ()),
             Contract(names),
         )
 

@@ -19,7 +19,6 @@ _DEEDS: Final = (
     e.StepStarted,
     e.StepFinished,
     e.StepsCut,
-    e.TransferStarted,
     e.Committed,
     e.Released,
     e.Preempted,
@@ -31,7 +30,7 @@ _DEEDS: Final = (
 class Downs:
     """Laws: crashed-is-silent, incarnations-rise. Only a run that faults may strike is judged by them."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, get: bool) -> None:
         self.silent = Law(
             "crashed-is-silent", "A crashed machine does nothing, and nothing lands in it, until it starts again."
         )
@@ -45,6 +44,7 @@ class Downs:
         self.handlers: Handlers = {
             **dict.fromkeys(_DEEDS, self._did),
             e.Landed: self._did,
+            e.TransferStarted: self._read if get else self._did,
             e.MachineCrashed: self._crashed,
             e.MachineLeft: self._crashed,
             e.MachineStarted: self._started,
@@ -60,6 +60,10 @@ class Downs:
         if since_ps is not None:
             what = f"{self._names[entry[1]]} crashed at {seconds(since_ps)} and then {type(entry).__name__} was written"
             self.silent.broken(entry.at_ps, what)
+
+    def _read(self, entry: e.TransferStarted) -> None:
+        """Who reads acts, not who is read from."""
+        self._did(entry._replace(source=entry.target))
 
     def _crashed(self, entry: e.MachineCrashed | e.MachineLeft) -> None:
         machine, incarnation = entry.machine, entry.incarnation

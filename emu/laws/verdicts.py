@@ -69,6 +69,7 @@ class LawRules:
     reserve_max_tokens: bool = False  # blocks for prompt and max_tokens from the start, so that nothing grows
     liveness_ps: int = 60 * PS_PER_S
     faulty: bool = False  # faults may strike
+    get: bool = False  # the target of a transfer posts it, by reading
     max_overtaken: int = 0  # prompts that may go before one that came earlier, of a machine that orders them itself
 
 

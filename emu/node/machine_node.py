@@ -16,7 +16,8 @@ from attrs import define, frozen
 from emu.control import commands as c
 from emu.control import machine as m
 from emu.control.batch import Batch, StepResult
-from emu.control.messages import Acknowledge, Assign, Grant, Heartbeat, LoadReport, Message, Reserve, Signal
+from emu.control.messages import Acknowledge, Assign, Grant, Heartbeat, LoadReport, Message, Offer, Reserve, Signal
+from emu.control.transfer.getting import Wanted
 from emu.node.codes import REASONS
 from emu.node.mailbox import Mailbox
 from emu.node.ports import Client, Clock, KvLink, Ran, Recorder, Reports, Wire, Worker
@@ -80,6 +81,8 @@ class MachineNode:
             c.Report: lambda report: ports.wire.report(report.message),
             c.Lend: self._lend,
             c.Put: self._put,
+            c.MakeOffer: self._make_offer,
+            c.Fetch: self._fetch,
             c.PostSignal: ports.link.signal if ports.checksum is None else self._post_signal,
             c.WatchDrain: lambda watch: ports.link.watch(watch.request_id, watch.attempt),
             c.Commit: self._commit,
@@ -121,6 +124,7 @@ class MachineNode:
     def stalled(self, stall_ps: int) -> None:
         """This process has not run for so long. What came meanwhile is old, as the leave is that it gives to write."""
         self.core.sender.stalled(stall_ps)
+        self.core.receiver.stalled(stall_ps)
 
     def caught_up(self) -> None:
         """All that had come while it stalled has been heard."""
@@ -133,6 +137,8 @@ class MachineNode:
         while True:
             for message in self.inbox.drain():
                 self._feed(message if ports.checksum is None else self._checked(message))
+                if type(message) is Offer:
+                    self._note_offer(message)
                 if type(message) is Signal:
                     self._signalled_ps.pop((message.request_id, message.attempt), None)  # the same one may come twice
                 else:
@@ -181,6 +187,30 @@ class MachineNode:
                 if self.core.pool.free_blocks != free:
                     self.inbox.signal.set()
 
+    def _make_offer(self, make: c.MakeOffer) -> None:
+        """With the checksum of what stands in its blocks."""
+        offer, checksum = make.message, self._ports.checksum
+        if checksum is not None:
+            offer = offer._replace(checksum=checksum(offer.blocks))
+        self._ports.wire.send(make.machine, offer)
+
+    def _note_offer(self, offer: Offer) -> None:
+        """Its reservation waits, unless it has blocks already."""
+        request_id, now = offer.request.request_id, self._clock.now()
+        wanted = self.core.receiver.open.get((request_id, offer.attempt))
+        if isinstance(wanted, Wanted) and wanted.loan is None and wanted.offer is offer:
+            sent_ps = wanted.reserve.sent_ps
+            entry = e.ReserveQueued(now, self._index, request_id, offer.attempt, wanted.blocks, sent_ps)
+            self._record(entry)
+
+    def _fetch(self, fetch: c.Fetch) -> None:
+        put, now = fetch.put, self._clock.now()
+        key = (put.request_id, put.attempt)
+        if fetch.first:
+            self._record(e.Reserved(now, self._index, *key, put.target_loan, fetch.blocks, fetch.asked_ps))
+        moved = self._ports.link.get(fetch.source, put, fetch.done)
+        self._record(e.TransferStarted(now, fetch.source, self._index, *key, *put.layers, moved, 0))
+
     def _post_signal(self, post: c.PostSignal) -> None:
         """With the checksum of what stands here behind it."""
         signal, checksum = post.signal, self._ports.checksum
@@ -215,7 +245,8 @@ class MachineNode:
         if self._running:
             self.core.scheduler.decoder.settle(self._worker.steps_done(now))
         commands = self.core.handle(reserve, now)
-        self._note_reservation(reserve, commands, now)
+        if not self.core.rules.get:
+            self._note_reservation(reserve, commands, now)
         self._carry_out(commands)
         self._look()
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from emu.control.batch import Batch
 from emu.control.commands import End, Fail, PostSignal, Put, Reject
 from emu.control.messages import LoadReport, Message
+from emu.control.messages import Signal as SignalMessage
 from emu.record.entries import Entry
 
 
@@ -84,6 +85,13 @@ class KvLink(Protocol):
 
     def put(self, put: Put) -> int:
         """Post it; the bytes that it will write."""
+        ...
+
+    def get(self, source: int, put: Put, done: SignalMessage) -> int:
+        """Post a read of `source`'s blocks into ours, as that put would write them; the bytes that it will read.
+
+        Its completion is delivered here as `done`.
+        """
         ...
 
     def signal(self, signal: PostSignal) -> None:

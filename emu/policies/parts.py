@@ -18,6 +18,7 @@ from emu.control.mixed import Scheduler
 from emu.control.parts import MachineParts
 from emu.control.recovery import Recovery
 from emu.control.router import Router
+from emu.control.transfer.getting import Fetching, Offering
 from emu.control.transfer.leases import Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender
@@ -29,6 +30,8 @@ _PRODUCTION: Final[dict[str, type]] = {
     "scheduler": Scheduler,
     "sender": Sender,
     "receiver": Receiver,
+    "offering": Offering,
+    "fetching": Fetching,
     "attempts": Attempts,
     "machine": Machine,
     "router": Router,

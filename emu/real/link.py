@@ -14,7 +14,7 @@ import torch
 from attrs import define, field, frozen
 
 from emu.control.commands import PostSignal, Put
-from emu.control.messages import Message
+from emu.control.messages import Message, Signal
 from emu.node.ports import Recorder
 from emu.real.clock import WallClock
 from emu.real.device import Mark
@@ -167,6 +167,12 @@ class LinkPort:
 
     def put(self, put: Put) -> int:
         return self.link.put(self.source, put)
+
+    def get(self, source: int, put: Put, done: Signal) -> int:
+        """The same copy, asked for by the other side; its completion is delivered here."""
+        moved = self.link.put(source, put)
+        self.link.signal(source, PostSignal(self.source, done))
+        return moved
 
     def signal(self, signal: PostSignal) -> None:
         self.link.signal(self.source, signal)

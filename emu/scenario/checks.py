@@ -84,9 +84,9 @@ def _check_transfer(scenario: Scenario, origin: Origin) -> None:
     if transfer.heartbeat_s >= transfer.lease_s:
         expected = f"expected less than transfer.lease_s = {transfer.lease_s}, got {transfer.heartbeat_s}"
         raise origin.refusal(("transfer", "heartbeat_s"), expected)
-    if transfer.direction == "get":
-        expected = 'expected "put": "get" comes with a later version'
-        raise origin.refusal(("transfer", "direction"), expected)
+    if transfer.direction == "get" and transfer.mode == "layer-wise":
+        expected = 'expected "auto" or "serialized", since nothing is read under a prefill; got "layer-wise"'
+        raise origin.refusal(("transfer", "mode"), expected)
 
 
 def _check_workload(scenario: Scenario, given: dict[str, Any], origin: Origin) -> None:

@@ -211,6 +211,8 @@ class Parts:
     scheduler: str | None = field(default=None, validator=text())
     sender: str | None = field(default=None, validator=text())
     receiver: str | None = field(default=None, validator=text())
+    offering: str | None = field(default=None, validator=text())  # the sender where caches are read
+    fetching: str | None = field(default=None, validator=text())  # the receiver there
     attempts: str | None = field(default=None, validator=text())
     machine: str | None = field(default=None, validator=text())
     router: str | None = field(default=None, validator=text())

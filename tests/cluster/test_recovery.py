@@ -11,7 +11,7 @@ from emu.execute import law_rules
 from emu.laws.checker import Checker
 from emu.record import entries as e
 from emu.run import Cluster, build
-from emu.scenario.schema import Fault, Router
+from emu.scenario.schema import Fault, Router, Transfer
 
 LOAD: list[Row] = [(60 * i, 200 + 97 * (i % 13), 20 + 7 * (i % 11)) for i in range(30)]
 
@@ -161,3 +161,42 @@ def test_a_request_that_kills_machines_is_found_out_and_nobody_else_pays(
     assert len(found.of(e.MachineCrashed)) == 3, "two make it a suspect, the third one is the proof"
     assert found.answers == {request: answer for request, answer in plain.items() if request != request_id}
     assert found.broken == ()
+
+
+GET = Transfer(direction="get")
+STRUCK_READING = (
+    *(Fault(kind="crash", machine=machine, at_s=at_s) for machine in ("prefill-0", "decode-0") for at_s in (0.4, 0.7)),
+    Fault(kind="restart", machine="prefill-0", at_s=0.7),
+    Fault(kind="pause", machine="decode-0", at_s=0.5, heal_after_s=50.0),
+    Fault(kind="pause", machine="prefill-0", at_s=0.5, heal_after_s=50.0),
+    Fault(kind="link_down", machine="decode-0", at_s=0.7, heal_after_s=1.0, plane="control"),
+    *(Fault(kind="lose", message=message, nth=4) for message in ("Reserve", "Offer", "Signal", "Acknowledge")),
+    *(Fault(kind="duplicate", message=message, nth=4, by_s=1.0) for message in ("Offer", "Signal", "Acknowledge")),
+    Fault(kind="post_fail", machines=("prefill-0", "decode-0"), nth=2, count=12),
+    Fault(kind="corrupt", machines=("prefill-0", "decode-0"), nth=2, count=12),
+    Fault(kind="drain", machine="decode-0", at_s=0.7),
+)
+
+
+@pytest.mark.parametrize("fault", STRUCK_READING, ids=lambda fault: f"{fault.kind}-{fault.message or fault.machine}")
+def test_caches_that_are_read_survive_what_those_that_are_put_do(fault: Fault, plain: dict[int, int]) -> None:
+    found = struck(fault, transfer=GET)
+    assert found.of(e.FaultStruck)
+    assert found.answers == plain
+    assert found.broken == ()
+
+
+def test_nothing_is_read_before_its_prefill_has_ended() -> None:
+    running: dict[int, list[int]] = {}
+    computed: set[int] = set()
+    reads = 0
+    for entry in struck(transfer=GET).entries:
+        if isinstance(entry, e.StepStarted):
+            running[entry.machine] = [piece.request for piece in entry.prefills]
+        elif isinstance(entry, e.StepFinished):
+            computed.update(running[entry.machine])
+        elif isinstance(entry, e.TransferStarted):
+            reads += 1
+            assert entry.request in computed
+            assert not entry.follows
+    assert reads == len(LOAD)

@@ -50,6 +50,7 @@ class Network:
     block_tokens: int
     rules: SchedulerRules
     delays: list[int]
+    get: bool = False  # caches are read by those who decode
     hosts: list[Host] = field(init=False)
     outputs: dict[int, int] = field(factory=dict)
     ends: dict[int, c.End] = field(factory=dict)
@@ -64,7 +65,7 @@ class Network:
 
     def __attrs_post_init__(self) -> None:
         machines = (
-            MachineRules(index, self.kv_blocks, 4, LEASE, self.rules, block_tokens=self.block_tokens)
+            MachineRules(index, self.kv_blocks, 4, LEASE, self.rules, block_tokens=self.block_tokens, get=self.get)
             for index in range(2)
         )
         self.hosts = [Host(Machine(rules)) for rules in machines]
@@ -174,6 +175,10 @@ class Network:
                     self._post(here, machine, message, self.now)  # type: ignore[arg-type]  # none is the router's
                 case c.Put():
                     self._put(host, command)
+                case c.MakeOffer(machine, offer):
+                    self._post(here, machine, offer, self.now)
+                case c.Fetch():
+                    self._get(host, command)
                 case c.PostSignal(target, signal):
                     landed = self._landing[here, signal.request_id, signal.attempt]
                     self._post(here, target, signal, max(self.now, landed))
@@ -200,3 +205,18 @@ class Network:
             assert host.core.pool.is_current(loan, put.source_blocks), "a read after free"
 
         self._at(lands, land)
+
+    def _get(self, host: Host, fetch: c.Fetch) -> None:
+        """A read ends whatever happens; both ends must have the blocks until then."""
+        here, put = host.core.rules.index, fetch.put
+        source = self.hosts[fetch.source].core
+        loan = source.sender.open[put.request_id, put.attempt].loan.number
+        self.puts += 1
+        self._drawn += 1
+
+        def land() -> None:
+            assert host.core.pool.is_current(put.target_loan, put.target_blocks), "a write after free"
+            assert source.pool.is_current(loan, put.source_blocks), "a read after free"
+            self._deliver(here, fetch.done)
+
+        self._at(self.now + self.delays[self._drawn % len(self.delays)], land)

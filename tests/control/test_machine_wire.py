@@ -51,20 +51,22 @@ def check(network: Network, submitted: list[Job]) -> None:
 
 
 @settings(deadline=None, derandomize=True, max_examples=160)
-@given(jobs([(0, 1), (0, 1), (0, 1), (0, 0), (1, 1)]), RULES, st.integers(12, 30), DELAYS)
+@given(jobs([(0, 1), (0, 1), (0, 1), (0, 0), (1, 1)]), RULES, st.integers(12, 30), DELAYS, st.booleans())
 def test_one_way_with_little_memory(
-    submitted: list[Job], rules: SchedulerRules, blocks: int, delays: list[int]
+    submitted: list[Job], rules: SchedulerRules, blocks: int, delays: list[int], get: bool
 ) -> None:
     """Machine 0 prefills for machine 1, and each has work of its own; requests queue and are preempted."""
-    network = Network(blocks, 4, rules, delays)
+    network = Network(blocks, 4, rules, delays, get)
     check(network, submitted)
     event("preempted" if network.preemptions else "none preempted")
 
 
 @settings(deadline=None, derandomize=True, max_examples=100)
-@given(jobs([(0, 1), (1, 0), (0, 0), (1, 1)]), RULES, DELAYS)
-def test_both_ways_with_memory_to_spare(submitted: list[Job], rules: SchedulerRules, delays: list[int]) -> None:
-    network = Network(400, 4, rules, delays)
+@given(jobs([(0, 1), (1, 0), (0, 0), (1, 1)]), RULES, DELAYS, st.booleans())
+def test_both_ways_with_memory_to_spare(
+    submitted: list[Job], rules: SchedulerRules, delays: list[int], get: bool
+) -> None:
+    network = Network(400, 4, rules, delays, get)
     check(network, submitted)
     assert network.preemptions == 0
     handed_over = sum(job.prefill != job.decode and job.output > 1 for job in submitted)

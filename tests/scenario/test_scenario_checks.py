@@ -49,7 +49,7 @@ ON = {"kind": "crash", "machine": "decode-1", "on": "Landed", "nth": 3}
         ({"router": {"report_every_s": 1e-4}}, "router.report_every_s", "0 or a number from 0.001"),
         ({"scheduler": {"preempted": "keep"}}, "scheduler.preempted", "scheduler.reserve"),
         ({"scheduler": {"watermark": 1.0}}, "scheduler.watermark", "below 1"),
-        ({"transfer": {"direction": "get"}}, "transfer.direction", "later version"),
+        ({"transfer": {"direction": "get", "mode": "layer-wise"}}, "transfer.mode", "under a prefill"),
         ({"transfer": {"heartbeat_s": 30.0}}, "transfer.heartbeat_s", "less than transfer.lease_s"),
         ({"network": {"bandwidth_factor": 0.0}}, "network.bandwidth_factor", "from 1e-06"),
         ({"workload": {}}, "workload", "got none"),

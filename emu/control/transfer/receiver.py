@@ -172,6 +172,9 @@ class Receiver:
             self._clear(self.open[key], DestinationEvent.CLEAR, "quarantined", -1) for key in self.fenced.sweep(now)
         )
 
+    def stalled(self, stall_ps: int) -> None:
+        """Nothing was heard here for so long; what has been granted from here lasts longer than that of others."""
+
     def heartbeats(self, now: int) -> tuple[Command, ...]:
         """One message to each source whose cache we want, whether it has our blocks yet or not.
 

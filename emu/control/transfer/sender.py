@@ -55,13 +55,16 @@ class Sender:
     layers: int
     pool: BlockPool
     leases: Leases
+    flight_ps: int = 0  # a transfer that was given up has ended by then, if its completion is lost; 0: none ever is
     open: dict[Key, Outgoing] = field(init=False, factory=dict)
     early: dict[Key, Grant] = field(init=False, factory=dict)
     rights: Leases = field(init=False)  # to post puts, each since the destination's last word
+    draining: Leases = field(init=False)  # how long what was given up may still be in flight, where that is bounded
     stale: bool = field(init=False, default=False)  # what is heard now was said long ago
 
     def __attrs_post_init__(self) -> None:
         self.rights = Leases(self.leases.duration_ps - self.leases.duration_ps // 4)
+        self.draining = Leases(self.flight_ps)
 
     def stalled(self, stall_ps: int) -> None:
         """Nothing was heard here for so long: if a grant may be too old by then, all have to be said again."""
@@ -159,6 +162,8 @@ class Sender:
         self.leases.end(key)
         self.rights.end(key)
         if transfer.state is Source.DRAINING:
+            if self.flight_ps:
+                self.draining.grant(key, now)
             return (WatchDrain(*key),)
         return self._abandon(transfer, reason, now)
 
@@ -171,6 +176,7 @@ class Sender:
                 (self._signal(transfer),) if transfer.signals < MOST_SIGNALS else self.give_up(key, "unanswered", now)
             )
         transfer.move(SourceEvent.DRAIN)
+        self.draining.end(key)
         self.pool.unpin(transfer.loan)
         return self._abandon(transfer, "given up", now)
 
@@ -184,6 +190,7 @@ class Sender:
             self.leases.renew((key,), message.sent_ps)
             return ()
         transfer.move(SourceEvent.ACKNOWLEDGE)
+        self.draining.end(key)
         self.leases.end(key)
         self.rights.end(key)
         del self.open[key]

@@ -34,7 +34,8 @@ class SourceEvent(enum.Enum):
     COMPUTE = "compute"
     ACKNOWLEDGE = "acknowledge"
     GIVE_UP = "give up"  # the request ended here, or its lease expired
-    DRAIN = "drain"  # the completion of the last posted put
+    DRAIN = "drain"  # the completion of the last posted put; the destination's last word where it reads
+    WITHDRAW = "withdraw"  # as give up, of a cache that was offered and may be read
 
 
 class Destination(enum.Enum):
@@ -69,6 +70,8 @@ SOURCE: Final[dict[tuple[Source, SourceEvent], Source]] = {
     (Source.GRANTED, SourceEvent.GIVE_UP): Source.ABANDONED,
     (Source.COMPUTED, SourceEvent.GRANT): Source.FLUSHING,
     (Source.COMPUTED, SourceEvent.GIVE_UP): Source.ABANDONED,
+    (Source.COMPUTED, SourceEvent.WITHDRAW): Source.DRAINING,
+    (Source.COMPUTED, SourceEvent.ACKNOWLEDGE): Source.RELEASED,
     (Source.STREAMING, SourceEvent.COMPUTE): Source.FLUSHING,
     (Source.STREAMING, SourceEvent.GIVE_UP): Source.DRAINING,
     (Source.FLUSHING, SourceEvent.ACKNOWLEDGE): Source.RELEASED,
