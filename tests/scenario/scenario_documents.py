@@ -27,7 +27,10 @@ GROUP_KEYS: dict[str, st.SearchStrategy[Any]] = {
     "tensor_parallel": st.sampled_from([0, 4, 8]),
     "kv_blocks": st.integers(1, 2**27),
 }
-MACHINE_PARTS = ("pool", "leases", "scheduler", "sender", "receiver", "attempts", "machine", "router", "recovery")
+MACHINE_PARTS = (
+    *("pool", "leases", "scheduler", "sender", "receiver", "offering", "fetching", "attempts", "machine", "router"),
+    "recovery",
+)
 TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "router": {
         "policy": st.sampled_from(["splitwise", "token-jsq", "jsq", "round-robin", "random", "a.b:C", "exec:./router"]),
