@@ -83,6 +83,12 @@ cli.add_command(why)
     show_default=True,
     help="What the control plane drives: models in virtual time, or decoders on GPUs (or CPUs) in wall time.",
 )
+@click.option(
+    "--profile-out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="In a real world: first measure its own steps and copies, into the tables of a new folder.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary, and nothing else, as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors (and the summary, if --json asks for it).")
 def run(
@@ -91,13 +97,14 @@ def run(
     seed: int | None,
     out: Path | None,
     world: str,
+    profile_out: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Run SCENARIO.toml, in virtual time unless the world is a real one, and report what happened."""
     repeat = _Repeat(scenario, seed, overrides, world)
     try:
-        outcome = _execute(repeat, out, watched=not (quiet or as_json) and sys.stderr.isatty())
+        outcome = _execute(repeat, out, profile_out, watched=not (quiet or as_json) and sys.stderr.isatty())
         if as_json:
             from emu.output import summary_text
 
@@ -166,18 +173,20 @@ class _Repeat:
         return shlex.join(["emu", "run", str(self.scenario), *seed, *changes, *world])
 
 
-def _execute(repeat: _Repeat, out: Path | None, *, watched: bool) -> Outcome:
+def _execute(repeat: _Repeat, out: Path | None, profile_out: Path | None, *, watched: bool) -> Outcome:
     from emu.execute import execute
     from emu.scenario.load import load
+    from emu.worlds import world
 
     loaded = load(repeat.scenario, repeat.overrides, repeat.seed)
     repeat.seed = loaded.seed
+    in_world = world(repeat.world, profile_out)
     if not watched:
-        return execute(loaded, out, world=repeat.world)
+        return execute(loaded, out, world=in_world)
     from emu.screen.progress import Progress
 
     with Progress() as watch:
-        return execute(loaded, out, watch, world=repeat.world)
+        return execute(loaded, out, watch, world=in_world)
 
 
 def _say_broken(outcome: Outcome, repeat: _Repeat) -> None:

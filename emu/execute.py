@@ -27,7 +27,6 @@ from emu.record.slo import Slo
 from emu.record.start import RunStarted
 from emu.record.summary import summary
 from emu.record.usage import Usage
-from emu.refusal import Refusal
 from emu.run import Cluster, Run, build, is_faulty, load_workload, to_ps
 from emu.scenario.schema import Scenario
 from emu.scenario.write import resolved_toml
@@ -36,8 +35,8 @@ from emu.workload.table import PS_PER_S, Workload
 if TYPE_CHECKING:
     from emu.real_run import RealRun
 
-WORLDS = ("emulated", "real", "real-cpu")
-"""What may stand behind a cluster's ports: models in virtual time; GPUs, or CPUs in their place, in wall time."""
+Build: TypeAlias = "Callable[[Cluster, Workload, list[Fold], IO[bytes] | None], Run | RealRun]"
+"""Wires up a cluster in some world: given it, its workload, the folds that read its record and the file it goes to."""
 
 Watch: TypeAlias = Callable[[RunStarted], Fold]
 """Whoever looks on while a run lasts: called when all input is read and the run begins, it gives a fold."""
@@ -74,11 +73,11 @@ def execute(
     watch: Watch | None = None,
     whole: Workload | None = None,
     cluster: Cluster | None = None,
-    world: str = WORLDS[0],
+    world: Build | None = None,
     judge: Judge | None = None,
     steer: Steer | None = None,
 ) -> Outcome:
-    """Run a scenario to its end in one of `WORLDS`; `out` names the folder to keep it in.
+    """Run a scenario to its end, in virtual time unless `world` is another; `out` names the folder to keep it in.
 
     `whole` is its trace, if that has been read; `cluster` is its own, where somebody has exchanged parts of it; `judge`
     stands before its SLOs, and what that one raises ends the run. With `steer` time is held back as that says, and
@@ -104,7 +103,7 @@ def execute(
         if watch is not None:
             folds.append(watch(started))
         if steer is None:
-            run = _build(world, cluster, workload, folds, record)
+            run = (world or build)(cluster, workload, folds, record)
         else:
             clock = steer.clock(scenario.interleaving, to_ps(scenario.run.liveness_s))
             run = build(cluster, workload, folds, record, injectable=True, clock=clock)
@@ -155,20 +154,6 @@ def law_rules(cluster: Cluster) -> LawRules:
         get=scenario.transfer.direction == "get",
         max_overtaken=0 if limits.policy is None else limits.max_overtaken,
     )
-
-
-def _build(
-    world: str, cluster: Cluster, workload: Workload, folds: list[Fold], record: IO[bytes] | None
-) -> Run | RealRun:
-    if world == WORLDS[0]:
-        return build(cluster, workload, folds, record)
-    try:
-        from emu import real_run
-    except ModuleNotFoundError as missing:
-        if missing.name != "torch":
-            raise
-        raise Refusal(f"--world {world}", "expected PyTorch, which comes with pip install 'emu[torch]'") from None
-    return real_run.build(cluster, workload, folds, record, cpu=world == "real-cpu")
 
 
 @contextmanager

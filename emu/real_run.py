@@ -8,11 +8,13 @@ afterwards, so that nobody who reads the record takes time from who writes it.
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from emu.control.machine import Drained
 from emu.control.messages import Message
@@ -24,8 +26,8 @@ from emu.policies.seats import Seated
 from emu.real.answers import Answers
 from emu.real.client import WallClient
 from emu.real.clock import WallClock
-from emu.real.device import Device
 from emu.real.link import CudaLink
+from emu.real.measure import Bench
 from emu.real.reports import WallReports
 from emu.real.shape import BYTES, VOCABULARY, DecoderShape, mlp_width
 from emu.real.wire import WallWire
@@ -35,7 +37,11 @@ from emu.record.entries import Entry
 from emu.record.log import Fold, Log
 from emu.refusal import Refusal
 from emu.run import Cluster, close, is_faulty, machine_rules, members, router_rules, to_ps
+from emu.scenario.schema import Scenario
 from emu.workload.table import Workload
+
+SWITCH_S = 1e-4
+"""How long a thread that launches work may keep the interpreter from the control plane."""
 
 
 @define
@@ -48,9 +54,53 @@ class Kept:
         self.entries.append(entry)
 
 
+@frozen
+class Machines:
+    """The workers of a cluster, ready, and the clock that they are looked at by. Several runs may follow each other."""
+
+    clock: WallClock
+    workers: tuple[TorchWorker, ...]
+
+    @classmethod
+    def of(cls, cluster: Cluster, sequence_tokens: int, *, cpu: bool) -> Machines:
+        """For sequences of up to `sequence_tokens` tokens. Raises Refusal where devices or profile do not allow it."""
+        shapes = [shape_of(cluster, index, sequence_tokens) for index in range(len(cluster.machines))]
+        clock, seed = WallClock(to_ps(cluster.scenario.run.liveness_s)), cluster.scenario.seed
+        found = devices(len(shapes), clock.bell, cpu=cpu)
+        pairs = enumerate(zip(found, shapes, strict=True))
+        return cls(clock, tuple(worker_of(index, clock, device, shape, seed) for index, (device, shape) in pairs))
+
+    def measure(self, kv_bytes_per_token: int) -> Bench:
+        """How long their steps take, and copies from the first to the second. Raises Refusal without a second one."""
+        if len(self.workers) < 2:
+            raise Refusal("--profile-out", "expected two machines or more, since copies between them are measured")
+        bench = Bench(self.clock, self.workers[0], self.workers[1], kv_bytes_per_token)
+        with undisturbed():
+            bench.run()
+        return bench
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.device.close()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """No garbage is collected, and no thread keeps the others waiting: all machines share this process."""
+    gc.collect()
+    gc.disable()
+    switch_s = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(switch_s)
+        gc.enable()
+
+
 @define
 class RealRun:
-    """One run: wired up by `build`, done by `go`."""
+    """One run: wired up by `build`, done by `go`. `close` is called when it is over, however it ends."""
 
     cluster: Cluster
     clock: WallClock
@@ -61,19 +111,16 @@ class RealRun:
     router: RouterNode
     nodes: tuple[MachineNode, ...]
     seated: Seated
-    devices: tuple[Device, ...]
+    close: Callable[[], None]
 
     def go(self) -> None:
         """Run to the end of everything. Raises what a bug raises."""
-        gc.collect()
-        gc.disable()  # a collection would stop all machines at once, which share this process
         try:
-            trio.run(self._main, strict_exception_groups=True)
+            with undisturbed():
+                trio.run(self._main, strict_exception_groups=True)
         finally:
-            gc.enable()
             self.seated.close()
-            for device in self.devices:
-                device.close()
+            self.close()
         for entry in self.kept.entries:
             self.log.write(entry)
 
@@ -106,22 +153,23 @@ class RealRun:
 def build(
     cluster: Cluster,
     workload: Workload,
-    folds: Sequence[Fold] = (),
-    file: IO[bytes] | None = None,
-    *,
-    cpu: bool = False,
+    folds: Sequence[Fold],
+    file: IO[bytes] | None,
+    machines: Machines,
+    close: Callable[[], None],
 ) -> RealRun:
-    """The whole cluster, wired up, every worker ready. Raises Refusal where devices or profile do not allow it."""
-    scenario = cluster.scenario
+    """The whole cluster, wired up over its machines, which nothing else uses meanwhile. Raises Refusal.
+
+    The run's time begins when it goes; `close` is called when it is over.
+    """
+    scenario, clock, workers, kept = cluster.scenario, machines.clock, machines.workers, Kept()
     if is_faulty(scenario):
         raise Refusal("--world real", "expected no faults, delays or clients that give up: real ones come unplanned")
-    clock, kept = WallClock(to_ps(scenario.run.liveness_s)), Kept()
+    clock.clear()
     log = Log(folds, file, cluster.started(workload).line() if file is not None else "")
     asked = scenario.workload.max_tokens
     max_tokens = None if asked == "exact" else asked
-    outputs = [tokens if max_tokens is None else min(tokens, max_tokens) for tokens in workload.output_tokens]
-    answers = Answers(workload.prompt_tokens, outputs, VOCABULARY)
-    workers = workers_of(cluster, clock, longest(workload, outputs), cpu=cpu)
+    answers = Answers(workload.prompt_tokens, outputs(scenario, workload), VOCABULARY)
     for worker in workers:
         worker.answers = answers
     seated = Seated(cluster.seats, Contract(kept.write, clock.now))
@@ -159,24 +207,18 @@ def build(
         nodes.append(MachineNode(machine.name, core, ports, to_ps(scenario.transfer.heartbeat_s)))
     router = cluster.classes.router(members(cluster), router_rules(scenario, seated), cluster.classes.recovery)
     routers.append(RouterNode(router, clock, wire, client, kept, reports))
-    made = tuple(worker.device for worker in workers)
-    return RealRun(cluster, clock, log, kept, client, link, routers[0], tuple(nodes), seated, made)
+    return RealRun(cluster, clock, log, kept, client, link, routers[0], tuple(nodes), seated, close)
 
 
-def workers_of(cluster: Cluster, clock: WallClock, sequence_tokens: int, *, cpu: bool) -> tuple[TorchWorker, ...]:
-    """A worker for each machine, ready. Raises Refusal."""
-    shapes = [shape_of(cluster, index, sequence_tokens) for index in range(len(cluster.machines))]
-    found = devices(len(shapes), cpu=cpu)
-    seed = cluster.scenario.seed
-    return tuple(
-        worker_of(index, clock, device, shape, seed)
-        for index, (device, shape) in enumerate(zip(found, shapes, strict=True))
-    )
+def outputs(scenario: Scenario, workload: Workload) -> list[int]:
+    """How many tokens each request will get: its own length, or what its client asks for if that is less."""
+    most = scenario.workload.max_tokens
+    return [tokens if most == "exact" else min(tokens, most) for tokens in workload.output_tokens]
 
 
-def longest(workload: Workload, outputs: Sequence[int]) -> int:
+def longest(scenario: Scenario, workload: Workload) -> int:
     """Tokens of the longest sequence, prompt and answer."""
-    return max(map(int.__add__, workload.prompt_tokens, outputs), default=1)
+    return max(map(int.__add__, workload.prompt_tokens, outputs(scenario, workload)), default=1)
 
 
 def shape_of(cluster: Cluster, index: int, sequence_tokens: int) -> DecoderShape:

@@ -19,7 +19,7 @@ def paged_attention(
     sequences, heads, size = queries.shape
     kv_heads = keys.shape[2]
     seen = keys[tables].flatten(1, 2), values[tables].flatten(1, 2)  # [sequences, tokens, kv heads, numbers]
-    grouped = queries.view(sequences, kv_heads, heads // kv_heads, size).float()
+    grouped = queries.reshape(sequences, kv_heads, heads // kv_heads, size).float()
     scores = torch.einsum("skgd,stkd->skgt", grouped, seen[0].float()) * size**-0.5
     absent = torch.arange(scores.shape[-1], device=lengths.device) >= lengths[:, None]
     weights = scores.masked_fill(absent[:, None, None, :], float("-inf")).softmax(-1)

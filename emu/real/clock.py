@@ -1,16 +1,19 @@
 """WallClock: real time, looked at in rounds, so that what happens in one round happens at one instant.
 
-A round begins when every task waits: the clock reads the time, looks at what the world has under way (steps, copies),
-fires the timers that are due, and lets those who were woken run until all wait again. `now()` is the time of the round,
-so a core that is asked for the next batch in the turn in which mail came is asked at the instant of that mail, as in
-virtual time. A round lasts some 0.1 ms, and that is how finely a record of this world resolves time.
+A round begins when every task waits, and a timer is due or somebody has rung the bell: the clock reads the time, looks
+at what the world has under way (steps, copies), fires the timers, and lets those who were woken run until all wait
+again. `now()` is the time of the round, so a core that is asked for the next batch in the turn in which mail came is
+asked at the instant of that mail, as in virtual time. A round takes some 0.1 ms, and no finer does a record of this
+world resolve time.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from time import perf_counter_ns, sleep
+from contextlib import suppress
+from threading import Lock
+from time import perf_counter_ns
 from typing import Any, Final
 
 import trio
@@ -18,13 +21,27 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, w
 from trio.testing import wait_all_tasks_blocked
 
 PS_PER_S: Final = 10**12
-POLL_S: Final = 20e-6
-"""Between two looks at a device: long enough for the threads that launch its work to have the interpreter."""
-NAP_S: Final = 2e-3
-"""A timer that is further away than this is slept for by trio, which wakes to within a millisecond."""
+LONGEST_PAUSE_S: Final = 0.02
+"""Between two rounds, where nobody rings and no timer is due: so long an interrupt may wait."""
 
 WallEntry = list[Any]  # [time, sequence, action or None, vital]
 _TIME, _ACTION, _VITAL = 0, 2, 3
+
+
+class Bell:
+    """Wakes the control plane, from any thread: waiting takes nothing from the threads that launch work."""
+
+    def __init__(self) -> None:
+        self._silent = Lock()
+        self._silent.acquire()
+
+    def ring(self) -> None:
+        with suppress(RuntimeError):  # it has been rung and not heard yet
+            self._silent.release()
+
+    def wait(self, seconds: float) -> None:
+        """Until it is rung, or was since the last time; at most so long."""
+        self._silent.acquire(timeout=seconds)
 
 
 class WallClock:
@@ -36,6 +53,7 @@ class WallClock:
     def __init__(self, liveness_ps: int = 120 * PS_PER_S) -> None:
         self.now_ps = 0
         self.wakeups = 0
+        self.bell = Bell()
         self._zero_ns = perf_counter_ns()
         self._liveness_ps = liveness_ps
         self._heap: list[WallEntry] = []
@@ -43,6 +61,11 @@ class WallClock:
         self._vital = 0
         self._vital_ps = 0
         self._under_way: list[Callable[[], bool]] = []
+
+    def clear(self) -> None:
+        """Forget the timers of a run that is over, and its time."""
+        self._heap.clear()
+        self._vital = self._vital_ps = self.now_ps = 0
 
     def start(self) -> None:
         """Now is 0."""
@@ -94,7 +117,7 @@ class WallClock:
                 continue
             if not busy and self._is_starved(quiet):
                 return
-            await self._pause(busy)
+            self._pause()
 
     def _fire(self) -> None:
         heap = self._heap
@@ -110,13 +133,11 @@ class WallClock:
             return False
         return quiet() or not self._heap or self._heap[0][_TIME] > self._vital_ps + self._liveness_ps
 
-    async def _pause(self, busy: bool) -> None:
-        """Until the next look. A device is looked at from here, so this thread sleeps; else trio may."""
-        left_s = POLL_S if busy else (self._heap[0][_TIME] - self.now_ps) / PS_PER_S
-        if left_s > NAP_S:
-            await trio.sleep(left_s - NAP_S / 2)
-        else:
-            sleep(min(max(left_s, 0.0), POLL_S))
+    def _pause(self) -> None:
+        """Until there may be something to do. All tasks wait for this clock, so that trio may stand still."""
+        left_s = (self._heap[0][_TIME] - self.now_ps) / PS_PER_S if self._heap else LONGEST_PAUSE_S
+        if left_s > 0:
+            self.bell.wait(min(left_s, LONGEST_PAUSE_S))
 
 
 class WallSignal:

@@ -73,15 +73,12 @@ class Decoder:
     def prefill(self, prompts: Prompts, pool: KvPool, computed: Callable[[int], None]) -> torch.Tensor:
         """The next token of each prompt; `computed(layer)` is called when a layer's work has been launched."""
         x = self._tokens[prompts.tokens] + self._places[prompts.places]
-        where = (prompts.token_blocks, prompts.token_offsets)
+        stamps = pool.in_layers(prompts.stamps)
         for number, layer in enumerate(self._layers):
-            queries, keys, values = self._project(x, layer)
-            pool.keys[number].index_put_(where, keys)
-            pool.values[number].index_put_(where, values)
-            pool.stamp(number, prompts.blocks, prompts.stamps)
-            parts = (part.split(prompts.lengths) for part in (queries, keys, values))
-            found = torch.cat([_causal(*prompt) for prompt in zip(*parts, strict=True)])
-            x = self._finish(x, found, layer)
+            queries, both = self._project(x, layer)
+            pool.write(number, prompts.token_blocks, prompts.token_offsets, both)
+            pool.stamp(number, prompts.blocks, stamps[number])
+            x = self._finish(x, _causal(queries, both, prompts.lengths), layer)
             computed(number)
         return self._next(torch.stack([x[end - 1] for end in accumulate(prompts.lengths)]))
 
@@ -90,22 +87,24 @@ class Decoder:
         tokens, places, tables = rows[:, 0], rows[:, 1], rows[:, 2:]
         size = self.shape.block_tokens
         blocks = tables.gather(1, (places // size)[:, None].long())[:, 0].long()
-        where, lengths = (blocks, (places % size).long()), places + 1
+        offsets, lengths = (places % size).long(), places + 1
         x = self._tokens[tokens.long()] + self._places[places.long()]
         for number, layer in enumerate(self._layers):
-            queries, keys, values = self._project(x, layer)
-            pool.keys[number].index_put_(where, keys)
-            pool.values[number].index_put_(where, values)
+            queries, both = self._project(x, layer)
+            pool.write(number, blocks, offsets, both)
             found = self.attend(queries, pool.keys[number], pool.values[number], tables, lengths)
             x = self._finish(x, found, layer)
         return self._next(x)
 
-    def _project(self, x: torch.Tensor, layer: _Layer) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _project(self, x: torch.Tensor, layer: _Layer) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries, and keys with values: views of one product."""
         shape = self.shape
-        wide, narrow = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-        parts = (_norm(x) @ layer.qkv).split((wide, narrow, narrow), -1)
-        queries, keys, values = (part.unflatten(-1, (-1, shape.head_dim)) for part in parts)
-        return queries.contiguous(), keys, values
+        both = _norm(x) @ layer.qkv
+        wide = shape.heads * shape.head_dim
+        return (
+            both[:, :wide].unflatten(-1, (shape.heads, shape.head_dim)),
+            both[:, wide:].unflatten(-1, (2, shape.kv_heads, shape.head_dim)),
+        )
 
     def _finish(self, x: torch.Tensor, found: torch.Tensor, layer: _Layer) -> torch.Tensor:
         x = torch.addmm(x, found.flatten(1), layer.out)
@@ -120,8 +119,12 @@ def _norm(x: torch.Tensor) -> torch.Tensor:
     return f.rms_norm(x, x.shape[-1:])
 
 
-def _causal(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Of one prompt, [tokens, heads, numbers] each."""
+def _causal(queries: torch.Tensor, both: torch.Tensor, lengths: tuple[int, ...]) -> torch.Tensor:
+    """Each prompt's tokens attend to those before them; prompts stand one behind the other."""
+    if len(lengths) > 1:
+        prompts = zip(queries.split(lengths), both.split(lengths), strict=True)
+        return torch.cat([_causal(q, b, q.shape[:1]) for q, b in prompts])
+    keys, values = both.unbind(1)
     q, k, v = (part.transpose(0, 1)[None] for part in (queries, keys, values))
     found = f.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
     return found[0].transpose(0, 1)

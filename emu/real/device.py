@@ -1,8 +1,8 @@
 """Device: one GPU, or the CPU in its place, and the thread that launches its work.
 
 Launching a step takes milliseconds of Python, so it must not happen where the control plane runs. The thread never
-waits for the device: it leaves a Mark behind, which is looked at from the control plane's rounds. What is launched is
-decided elsewhere.
+waits for the device: it leaves a Mark behind, and the control plane's bell is rung when that is reached. What is
+launched is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from threading import Thread
 from typing import Protocol
 
 import torch
+
+from emu.real.clock import Bell
 
 Job = Callable[[], None]
 
@@ -33,8 +35,9 @@ class Mark(Protocol):
 class Device:
     """The CPU: jobs do their work when they run, one behind the other."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, bell: Bell) -> None:
         self.where = torch.device(name)
+        self._bell = bell
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._failure: BaseException | None = None
         self._thread = Thread(target=self._work, name=f"launches for {name}", daemon=True)
@@ -59,6 +62,13 @@ class Device:
         self._jobs.put(None)
         self._thread.join()
 
+    def described(self) -> str:
+        """What was measured, in words."""
+        return f"{self.where}; torch {torch.__version__}"
+
+    def settle(self) -> None:
+        """Until everything launched so far is done."""
+
     def mark(self) -> Mark:
         return _Flag()
 
@@ -79,6 +89,15 @@ class Device:
         """What is launched here from now on starts when `mark`, which has been set, is reached."""
         assert mark.reached(), "jobs of a CPU do their work when they run"
 
+    def ring_at_step(self, mark: Mark) -> None:
+        """Ring when `mark`, which has been set behind a step, is reached."""
+        assert mark.reached()
+        self._bell.ring()
+
+    def ring_at_copy(self, mark: Mark) -> None:
+        """Likewise, behind a copy that arrived here."""
+        self.ring_at_step(mark)
+
     def put(self, numbers: list[int] | torch.Tensor) -> torch.Tensor:
         """Numbers of the host, on the device."""
         return torch.as_tensor(numbers)
@@ -97,6 +116,7 @@ class Device:
                 job()
             except BaseException as failure:  # raised where the control plane looks
                 self._failure = self._failure or failure
+                self._bell.ring()
 
 
 class _Flag:
@@ -113,15 +133,27 @@ class _Flag:
 class CudaDevice(Device):
     """A GPU, with a stream for steps and one each for copies that leave and that arrive."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, bell: Bell) -> None:
         self._compute = torch.cuda.Stream(index)
         self._leaving = torch.cuda.Stream(index)
         self._arriving = torch.cuda.Stream(index)
-        super().__init__(f"cuda:{index}")
+        self._steps, self._copies = _Lookout(bell), _Lookout(bell)
+        super().__init__(f"cuda:{index}", bell)
+
+    def close(self) -> None:
+        super().close()
+        self._steps.close()
+        self._copies.close()
 
     @property
     def graphs(self) -> bool:
         return True
+
+    def described(self) -> str:
+        return f"{torch.cuda.get_device_name(self.where)}; torch {torch.__version__}"
+
+    def settle(self) -> None:
+        torch.cuda.synchronize(self.where)
 
     def mark(self) -> Mark:
         return _Event(self.where)
@@ -140,6 +172,14 @@ class CudaDevice(Device):
     def behind(self, mark: Mark) -> None:
         assert isinstance(mark, _Event)
         torch.cuda.current_stream(self.where).wait_event(mark.event)
+
+    def ring_at_step(self, mark: Mark) -> None:
+        assert isinstance(mark, _Event)
+        self._steps.ring_at(mark)
+
+    def ring_at_copy(self, mark: Mark) -> None:
+        assert isinstance(mark, _Event)
+        self._copies.ring_at(mark)
 
     def put(self, numbers: list[int] | torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(numbers).pin_memory().to(self.where, non_blocking=True)
@@ -168,3 +208,25 @@ class _Event:
 
     def reached(self) -> bool:
         return self._set and bool(self.event.query())
+
+
+class _Lookout:
+    """A thread that waits for one mark after the other, in the order in which they are reached, and rings at each."""
+
+    def __init__(self, bell: Bell) -> None:
+        self._bell = bell
+        self._marks: SimpleQueue[_Event | None] = SimpleQueue()
+        self._thread = Thread(target=self._look, name="lookout", daemon=True)
+        self._thread.start()
+
+    def ring_at(self, mark: _Event) -> None:
+        self._marks.put(mark)
+
+    def close(self) -> None:
+        self._marks.put(None)
+        self._thread.join()
+
+    def _look(self) -> None:
+        while (mark := self._marks.get()) is not None:
+            mark.event.synchronize()
+            self._bell.ring()

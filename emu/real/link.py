@@ -115,6 +115,7 @@ class CudaLink:
                 target.pool.scatter(low, high, arrive, rows.to(target.device.where, non_blocking=True))
             flow.seen = target.device.fetch(target.pool.seen(arrive)[first : last + 1])
             flow.landed.set()
+            target.device.ring_at_copy(flow.landed)
 
     def _look(self) -> bool:
         for flow in [flow for flow in self._flows if self._has_landed(flow)]:

@@ -14,26 +14,36 @@ from emu.real.shape import DecoderShape
 
 
 class KvPool:
-    """`keys` and `values` are [layers, blocks, tokens, heads, numbers], `stamps` [layers, blocks] of int64."""
+    """`both` is [layers, blocks, tokens, 2, heads, numbers], of which `keys` and `values` are the halves; `stamps` are
+    [layers, blocks] of int64."""
 
     def __init__(self, shape: DecoderShape, where: torch.device) -> None:
         size = (shape.layers, shape.blocks + 1, shape.row)
-        half, inner = shape.half_row, (shape.block_tokens, shape.kv_heads, shape.head_dim)
+        both = 2 * shape.half_row
+        inner = (2, shape.block_tokens, shape.kv_heads, shape.head_dim)
         self.rows = torch.zeros(size, dtype=torch.bfloat16, device=where)
-        self.keys = self.rows[..., :half].unflatten(-1, inner)
-        self.values = self.rows[..., half : 2 * half].unflatten(-1, inner)
-        self.stamps = self.rows[..., 2 * half :].view(torch.int64)[..., 0]
+        self.both = self.rows[..., :both].unflatten(-1, inner).transpose(2, 3)
+        self.keys, self.values = self.both.unbind(3)
+        self.stamps = self.rows[..., both:].view(torch.int64)[..., 0]
         self.nobodys = shape.blocks
         self._words = self.rows.view(torch.int64)  # fewer, wider numbers to copy
         self._layers = torch.arange(shape.layers, device=where)[:, None] * LAYER_STAMP
 
+    def write(self, layer: int, blocks: torch.Tensor, offsets: torch.Tensor, both: torch.Tensor) -> None:
+        """Keys and values, [tokens, 2, heads, numbers], each at its place in its block."""
+        self.both[layer].index_put_((blocks, offsets), both)
+
+    def in_layers(self, stamps: torch.Tensor) -> torch.Tensor:
+        """Stamps of layer 0 as they are in each layer."""
+        return stamps + self._layers
+
     def stamp(self, layer: int, blocks: torch.Tensor, stamps: torch.Tensor) -> None:
-        """Mark blocks in one layer as written, with their stamps of layer 0."""
-        self.stamps[layer].index_copy_(0, blocks, stamps + layer * LAYER_STAMP)
+        """Mark blocks in one layer as written, with their stamps in that layer."""
+        self.stamps[layer].index_copy_(0, blocks, stamps)
 
     def stamp_all(self, blocks: torch.Tensor, stamps: torch.Tensor) -> None:
-        """The same in every layer."""
-        self.stamps.index_copy_(1, blocks, stamps + self._layers)
+        """Mark blocks in every layer, with their stamps of layer 0."""
+        self.stamps.index_copy_(1, blocks, self.in_layers(stamps))
 
     def seen(self, blocks: torch.Tensor) -> torch.Tensor:
         """The stamps of these blocks, less what tells layers apart: equal columns where all is as it should be."""

@@ -9,8 +9,8 @@ from emu.refusal import Refusal
 BYTES = 2
 """Of a weight and of a cached number: bfloat16."""
 VOCABULARY = 32_000
-STAMP_NUMBERS = 8
-"""Room for a block's stamp behind its keys and values, as wide as a number: 16 bytes, so that rows stay aligned."""
+STAMP_NUMBERS = 16
+"""Room for a block's stamp behind its keys and values: 32 bytes, so that rows start where wide loads may."""
 
 
 @frozen

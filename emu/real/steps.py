@@ -37,7 +37,8 @@ class DecodeSteps:
                 self._decoder.decode(self._rows[:size], self._pool)
             torch.cuda.synchronize(self._device.where)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            stream = torch.cuda.current_stream(self._device.where)  # else one that belongs to the first device
+            with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
                 tokens = self._decoder.decode(self._rows[:size], self._pool)
             self._graphs[size] = graph, tokens
         torch.cuda.synchronize(self._device.where)

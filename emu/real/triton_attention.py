@@ -40,7 +40,7 @@ class PagedAttention:
         sequences, heads, size = queries.shape
         block_tokens, kv_heads = keys.shape[1], keys.shape[2]
         group = heads // kv_heads
-        found = torch.empty_like(queries)
+        found = torch.empty((sequences, heads, size), dtype=queries.dtype, device=queries.device)
         _attend[(sequences, kv_heads, self._pieces)](
             queries,
             keys,
@@ -51,6 +51,7 @@ class PagedAttention:
             self._peaks,
             self._sums,
             size**-0.5,
+            queries.stride(0),
             keys.stride(0),
             tables.stride(0),
             lengths.stride(0),
@@ -88,6 +89,7 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
     peaks,
     sums,
     scale,
+    query_stride,
     row_stride,
     table_stride,
     length_stride,
@@ -106,9 +108,10 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
     if first < length:
         along = tl.arange(0, size)
         row = tl.arange(0, rows)
-        head = sequence * kv_heads * group + kv_head * group + row
+        head = kv_head * group + row
         real = row < group
-        query = tl.load(queries + head[:, None] * size + along[None, :], mask=real[:, None], other=0.0)
+        asks = queries + sequence * query_stride + head[:, None] * size + along[None, :]
+        query = tl.load(asks, mask=real[:, None], other=0.0)
         peak = tl.full([rows], float("-inf"), dtype=tl.float32)
         total = tl.zeros([rows], dtype=tl.float32)
         found = tl.zeros([rows, size], dtype=tl.float32)
@@ -128,7 +131,7 @@ def _attend_kernel(  # type: ignore[no-untyped-def]
             value = tl.load(values + place[:, None] + along[None, :], mask=there[:, None], other=0.0)
             found = found * kept[:, None] + tl.dot(weight.to(value.dtype), value)
             peak = higher
-        at = head * pieces + number
+        at = (sequence * kv_heads * group + head) * pieces + number
         tl.store(partial + at[:, None] * size + along[None, :], found, mask=real[:, None])
         tl.store(peaks + at, peak, mask=real)
         tl.store(sums + at, total, mask=real)

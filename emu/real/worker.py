@@ -1,7 +1,7 @@
 """TorchWorker: a worker that computes. Each batch is one real step of a decoder over a paged KV pool on one device.
 
-It keeps its decoding sequences between batches, as the port asks. A step is launched by the device's thread and noticed
-in the clock's next round, one step a batch however many it may run: blocks that a longer run would need are named
+It keeps its decoding sequences between batches, as the port asks. A step is launched by the device's thread, whose end
+rings the clock's bell, one step a batch however many it may run: blocks that a longer run would need are named
 between batches only. Each is a run of its own in the record, as long as it was measured to be. When a sequence has its
 last token is known here and nowhere above.
 """
@@ -64,7 +64,7 @@ class TorchWorker:
     """The worker of machine `index`. `answers` may be exchanged while nothing runs and no sequence is here."""
 
     def __init__(self, index: int, clock: WallClock, device: Device, decoder: Decoder, pool: KvPool) -> None:
-        self.index, self.device, self.pool = index, device, pool
+        self.index, self.device, self.pool, self.shape = index, device, pool, decoder.shape
         self.answers = Answers((), (), 1)
         self.finished = 0  # batches
         self._clock, self._decoder = clock, decoder
@@ -96,7 +96,7 @@ class TorchWorker:
         grown = self._change(batch)
         reads = [_Read(self._sequences[p.request_id], list(p.blocks[: self._cached(p)])) for p in batch.joined]
         reads += [_Read(s, s.blocks) for s in self._order if s.to_make == 1]
-        layers = tuple(self.device.mark() for _ in range(self._decoder.shape.layers)) if batch.layer_wise else ()
+        layers = tuple(self.device.mark() for _ in range(self.shape.layers)) if batch.layer_wise else ()
         step = _Step(
             batch, self._clock.now_ps, self.device.mark(), layers, list(self._order), reads, self._stamps(grown)
         )
@@ -136,7 +136,7 @@ class TorchWorker:
                 self.pool.stamp_all(device.put(blocks), device.put(stamps))
             if batch.prefills:
                 prompts = self._prompts(batch.prefills)
-                last = self._decoder.shape.layers - 1
+                last = self.shape.layers - 1
 
                 def computed(layer: int) -> None:
                     if step.layers and layer < last:
@@ -150,9 +150,10 @@ class TorchWorker:
             if step.layers:  # the last layer is computed when the step is
                 step.layers[-1].set()
             step.end.set()
+            device.ring_at_step(step.end)
 
     def _prompts(self, pieces: Iterable[Slice]) -> Prompts:
-        size, answers, put = self._decoder.shape.block_tokens, self.answers, self.device.put
+        size, answers, put = self.shape.block_tokens, self.answers, self.device.put
         tokens: list[int] = []
         places: list[int] = []
         token_blocks: list[int] = []
@@ -261,7 +262,7 @@ class TorchWorker:
 
     def _cached(self, piece: Slice) -> int:
         """Blocks of a joining sequence that hold what came before."""
-        return -(-piece.first // self._decoder.shape.block_tokens)
+        return -(-piece.first // self.shape.block_tokens)
 
     def _stamps(self, grown: Iterable[tuple[_Sequence, int]]) -> list[tuple[int, int]]:
         content = self.answers.content

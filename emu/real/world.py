@@ -7,7 +7,7 @@ from threading import Event
 import torch
 
 from emu.real.attention import paged_attention
-from emu.real.clock import WallClock
+from emu.real.clock import Bell, WallClock
 from emu.real.decoder import Attend, Decoder
 from emu.real.device import CudaDevice, Device, Job
 from emu.real.pool import KvPool
@@ -19,14 +19,14 @@ TOLERANCE = 0.02
 """Of the norm of what attention finds in bfloat16 (8 bits of mantissa), between two orders of summation."""
 
 
-def devices(machines: int, *, cpu: bool) -> tuple[Device, ...]:
+def devices(machines: int, bell: Bell, *, cpu: bool) -> tuple[Device, ...]:
     """One for each machine. Raises Refusal where there are fewer GPUs than machines."""
     if cpu:
-        return tuple(Device("cpu") for _ in range(machines))
+        return tuple(Device("cpu", bell) for _ in range(machines))
     gpus = torch.cuda.device_count()
     if gpus < machines:
         raise Refusal("--world real", f"expected a GPU for each of {machines} machines, got {gpus} (--world real-cpu?)")
-    return tuple(CudaDevice(index) for index in range(machines))
+    return tuple(CudaDevice(index, bell) for index in range(machines))
 
 
 def worker_of(index: int, clock: WallClock, device: Device, shape: DecoderShape, seed: int) -> TorchWorker:
@@ -34,6 +34,7 @@ def worker_of(index: int, clock: WallClock, device: Device, shape: DecoderShape,
     attend = _triton(shape, device) if device.graphs else paged_attention
     decoder = Decoder(shape, device.where, seed, attend)
     worker = TorchWorker(index, clock, device, decoder, KvPool(shape, device.where))
+    device.settle()  # what was laid out here is used on streams that do not wait for this one
     _do(device, worker.prepare)
     return worker
 

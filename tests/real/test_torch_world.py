@@ -1,7 +1,9 @@
 """The real world on a CPU: a decoder that computes, caches that are copied, and every law of the record."""
 
+import csv
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,17 +11,19 @@ from attrs import evolve, frozen
 
 torch = pytest.importorskip("torch")
 
-from emu import real_run  # noqa: E402 (only with PyTorch)
+from emu import real_run, worlds  # noqa: E402 (only with PyTorch)
 from emu.control import commands as c  # noqa: E402
 from emu.execute import law_rules  # noqa: E402
 from emu.fake.profiles import ModelProfile  # noqa: E402
 from emu.laws.checker import Checker  # noqa: E402
+from emu.real import measure  # noqa: E402
 from emu.real.attention import paged_attention  # noqa: E402
 from emu.real.decoder import Decoder, Prompts  # noqa: E402
 from emu.real.link import CudaLink, KvMismatch  # noqa: E402
 from emu.real.pool import KvPool  # noqa: E402
 from emu.real.shape import DecoderShape, mlp_width  # noqa: E402
 from emu.record.entries import Landed, RequestEnded, StepFinished  # noqa: E402
+from emu.record.log import Fold  # noqa: E402
 from emu.refusal import Refusal  # noqa: E402
 from emu.run import Cluster, build  # noqa: E402
 from emu.scenario.schema import MachineGroup, Pool, Scenario, Scheduler, Transfer, WorkloadSource  # noqa: E402
@@ -75,9 +79,14 @@ def workload_of(*rows: tuple[int, int, int]) -> Workload:
     return Workload("made up", array("q", [at * 10**9 for at in at_ms]), array("i", prompts), array("i", outputs))
 
 
+def built(cluster: Cluster, workload: Workload, folds: Sequence[Fold] = ()) -> real_run.RealRun:
+    machines = real_run.Machines.of(cluster, real_run.longest(cluster.scenario, workload), cpu=True)
+    return real_run.build(cluster, workload, folds, None, machines, machines.close)
+
+
 def judged(cluster: Cluster, workload: Workload) -> Judged:
     checker = Checker(cluster.started(workload), law_rules(cluster))
-    run = real_run.build(cluster, workload, checker.laws, cpu=True)
+    run = built(cluster, workload, checker.laws)
     run.go()
     checker.finish()
     return Judged(run, tuple(f"{law.name}: {law.kept[0].what}" for law in checker.statutes if law.count))
@@ -102,6 +111,30 @@ def test_ten_requests_keep_every_law_and_have_the_emulated_answers(threshold_tok
     assert all(entry[3] == 1 and entry[6] > 0 for entry in found.of(StepFinished))
 
 
+def test_a_world_measures_its_own_steps_and_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = {"PROMPTS": (16, 48), "BATCHED_PROMPTS": (16,), "BATCHES": (2, 16), "SEQUENCES": (1, 99), "CONTEXTS": (32,)}
+    for name, cells in {**grid, "RUNS": 3}.items():
+        monkeypatch.setattr(measure, name, cells)
+    cluster = cluster_of("prefill", "decode", kv_blocks=20)
+    machines = real_run.Machines.of(cluster, 60, cpu=True)
+    worlds.keep_profile(tmp_path / "profile", cluster, machines)
+    machines.close()
+    texts = ((tmp_path / "profile" / name).read_text() for name in ("steps.csv", "copies.csv"))
+    steps, copies = (list(csv.DictReader(text.splitlines())) for text in texts)
+    assert [(row["phase"], int(row["batch"]), int(row["context"])) for row in steps] == [
+        ("prefill", 1, 16),
+        ("prefill", 1, 48),
+        ("prefill", 2, 16),
+        ("prefill", 16, 16),
+        ("decode", 1, 34),
+        ("decode", 6, 34),  # as wide as a batch may be
+    ]
+    assert [int(row["prompt_tokens"]) for row in copies] == [16, 48]
+    assert {row["hardware"] for row in [*steps, *copies]} == {"dgx-h100"}
+    assert all(float(row["ms"]) > 0 for row in [*steps, *copies])
+    assert all(float(row["layer_wise_prefill_ms"]) > 0 for row in copies)
+
+
 def test_a_mixed_machine_out_of_blocks_recomputes_and_answers_the_same() -> None:
     rows = workload_of(*((0, 30 + n, 8) for n in range(6)))
     found = judged(cluster_of("mixed", kv_blocks=16), rows)
@@ -109,6 +142,21 @@ def test_a_mixed_machine_out_of_blocks_recomputes_and_answers_the_same() -> None
     assert len(found.of(RequestEnded)) == 6
     calm = judged(cluster_of("mixed", kv_blocks=100), rows)
     assert {e[2]: e[7] for e in found.of(RequestEnded)} == {e[2]: e[7] for e in calm.of(RequestEnded)}
+
+
+def test_machines_serve_one_run_after_another() -> None:
+    cluster, digests = cluster_of("prefill", "decode"), []
+    machines = real_run.Machines.of(cluster, 100, cpu=True)
+    for _ in range(2):
+        run = real_run.build(cluster, TEN, (), None, machines, lambda: None)
+        run.go()
+        digests.append(
+            {entry.request: entry.output_digest for entry in run.kept.entries if type(entry) is RequestEnded}
+        )
+        assert run.kept.entries[0].at_ps < run.kept.entries[-1].at_ps < 60 * 10**12
+    machines.close()
+    assert len(digests[0]) == 10
+    assert digests[0] == digests[1]
 
 
 def test_a_copy_into_the_wrong_block_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,11 +231,11 @@ def test_paged_attention_is_attention_over_the_tokens_that_are_there() -> None:
 def test_what_no_decoder_here_can_be_is_refused() -> None:
     cluster = cluster_of("prefill", "decode")
     with pytest.raises(Refusal, match="GPU for each of 2 machines"):
-        real_run.build(cluster, TEN)
+        real_run.Machines.of(cluster, 100, cpu=False)
     with pytest.raises(Refusal, match="384 bytes of KV cache a token, got 385"):
-        real_run.build(evolve(cluster, model=evolve(TINY, kv_bytes_per_token=385)), TEN, cpu=True)
+        built(evolve(cluster, model=evolve(TINY, kv_bytes_per_token=385)), TEN)
     eight = tuple(evolve(m, group=evolve(m.group, tensor_parallel=8)) for m in cluster.machines)
     with pytest.raises(Refusal, match="tensor_parallel = 1, got 8"):
-        real_run.build(evolve(cluster, machines=eight), TEN, cpu=True)
+        built(evolve(cluster, machines=eight), TEN)
     with pytest.raises(Refusal, match="weights_bytes"):
         mlp_width(1000, 3, 64, 4, 2, 16)

@@ -21,7 +21,6 @@ tick = map((100_000).__mul__, count()).__next__
 @pytest.fixture(autouse=True)
 def even_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock_module, "perf_counter_ns", map((100_000).__mul__, count()).__next__)
-    monkeypatch.setattr(clock_module, "NAP_S", 1e9)  # all pauses are this thread's
 
 
 def run(clock: WallClock, *tasks: object) -> None:

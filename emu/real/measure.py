@@ -1,0 +1,167 @@
+"""How long the steps of a real world's own workers and the copies between them take: the table that `fit` reads.
+
+Batches are made up and run through the same port as a cluster's, so what a step costs here holds the launch, the device
+and the look that notices its end. KV blocks of a cell are its own, as far as the pool goes; larger cells are left out.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from typing import Final, NamedTuple
+
+import trio
+
+from emu.control.batch import Batch, Kind, Slice
+from emu.control.commands import Put
+from emu.node.ports import Signal
+from emu.real.answers import Answers
+from emu.real.clock import WallClock
+from emu.real.link import CudaLink
+from emu.real.shape import VOCABULARY
+from emu.real.worker import TorchWorker
+from emu.record.entries import Entry
+
+PS_PER_MS: Final = 10**9
+PROMPTS: Final = (16, 32, 64, 128, 256, 384, 512, 768, 1024, 1280, 1536, 2048, 4096, 8192)
+BATCHED_PROMPTS: Final = (128, 256, 512)
+BATCHES: Final = (2, 3, 4, 6, 8, 12, 16)
+SEQUENCES: Final = (1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 256, 512)
+CONTEXTS: Final = (32, 128, 512, 1024, 2048, 4096, 8192)
+RUNS: Final = 9
+WARM: Final = 2
+MOST_PROMPT_TOKENS: Final = 4096  # of a batch of several
+
+
+class StepRow(NamedTuple):
+    """Medians; `context` are the tokens of each prompt, or the cached ones of each sequence."""
+
+    phase: str
+    batch: int
+    context: int
+    ms: float
+    runs: int
+
+
+class CopyRow(NamedTuple):
+    """Of one prompt's cache, in one piece, from the post to its landing; and what stays behind a prefill that it
+    follows layer by layer, whose steps take `layer_wise_prefill_ms`."""
+
+    prompt_tokens: int
+    ms: float
+    remainder_ms: float
+    layer_wise_prefill_ms: float
+    runs: int
+
+
+class Bench:
+    """Two machines of a cluster: steps run on the first, and copies go to the second."""
+
+    def __init__(self, clock: WallClock, source: TorchWorker, target: TorchWorker, kv_bytes_per_token: int) -> None:
+        self._clock, self._source, self._target = clock, source, target
+        self._shape = source.shape
+        self._mail: Signal = clock.signal("nobody")
+        self._landed: Signal = clock.signal("landed")
+        self._layers = self._shape.layers
+        self._link = CudaLink(
+            clock, (source, target), kv_bytes_per_token, self._layers, self, lambda *_: None, lambda *_: None
+        )
+        self._numbers = count(1)
+        self.steps: list[StepRow] = []
+        self.copies: list[CopyRow] = []
+
+    def write(self, entry: Entry) -> None:
+        """What the link records is that a put has landed."""
+        del entry
+        self._landed.set()
+
+    def run(self) -> None:
+        """Measure everything; `steps` and `copies` hold what was found."""
+        trio.run(self._main)
+
+    async def _main(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._measure)
+            self._clock.start()
+            await self._clock.starved()
+
+    async def _measure(self) -> None:
+        most, room = self._shape.most_tokens, self._shape.blocks
+        single = [(1, each) for each in PROMPTS if each < most]
+        batched = [each for each in BATCHED_PROMPTS if each < most]
+        even = [(n, each) for each in batched for n in BATCHES if n * each <= MOST_PROMPT_TOKENS]
+        for prompts, each in single + even:
+            if prompts * self._blocks(each) <= room:
+                self._row("prefill", prompts, each, [await self._prefill(prompts, each) for _ in range(RUNS)])
+        left = 0
+        widest = self._shape.sequences
+        for sequences in sorted({widest, *(size for size in SEQUENCES if size < widest)}):
+            for context in CONTEXTS:
+                if context + RUNS < most and sequences * self._blocks(context + RUNS) <= room:
+                    await self._decode(sequences, context, left)
+                    left = sequences
+        await self._prefill(1, 16, left=left)
+        for _, each in single:
+            if self._blocks(each) <= room:
+                await self._copy(each)
+
+    async def _prefill(self, prompts: int, each: int, left: int = 0, follow: bool = False) -> float:
+        source = self._source
+        source.answers = Answers([each] * prompts, [1 << 30] * prompts, VOCABULARY)
+        pieces = tuple(
+            Slice(number, 0, 0, each, Kind.PREFILL, next(self._numbers), blocks)
+            for number, blocks in enumerate(self._lend(prompts, self._blocks(each)))
+        )
+        source.start(Batch(pieces, (), tuple(range(left)), (), 0, 0, 1, prompts * each, follow, True))
+        if follow:
+            self._put(each, follow=True)
+        return (await source.finish(self._mail)).first_step_ps / PS_PER_MS
+
+    async def _decode(self, sequences: int, context: int, left: int) -> None:
+        source = self._source
+        source.answers = answers = Answers([context] * sequences, [1 << 30] * sequences, VOCABULARY)
+        joined = []
+        for number, blocks in enumerate(self._lend(sequences, self._blocks(context + RUNS))):
+            answers.computed(number, number)
+            joined.append(Slice(number, 0, context, 1, Kind.DECODE, next(self._numbers), blocks))
+        batch = Batch((), tuple(joined), tuple(range(left)), (), sequences, sequences * context, 1, 0, False, True)
+        took = []
+        for _ in range(RUNS):
+            source.start(batch)
+            took.append((await source.finish(self._mail)).first_step_ps / PS_PER_MS)
+            batch = batch._replace(joined=(), left=(), changed=False)
+        self._row("decode", sequences, context + (RUNS + WARM) // 2, took[WARM:])
+
+    async def _copy(self, each: int) -> None:
+        serialized, remainders, prefills = [], [], []
+        for _ in range(RUNS):
+            await self._prefill(1, each)
+            serialized.append(await self._until_landed(lambda: self._put(each, follow=False)))
+        for _ in range(RUNS):
+            prefills.append(await self._prefill(1, each, follow=True))
+            remainders.append(await self._until_landed(lambda: None))
+        alone_ms, behind_ms, under_ms = (statistics.median(ms[WARM:]) for ms in (serialized, remainders, prefills))
+        self.copies.append(CopyRow(each, alone_ms, behind_ms, under_ms, RUNS - WARM))
+
+    async def _until_landed(self, post: Callable[[], None]) -> float:
+        began_ps = self._clock.now_ps
+        post()
+        await self._landed.wait()
+        self._landed.clear()
+        return (self._clock.now_ps - began_ps) / PS_PER_MS
+
+    def _put(self, each: int, follow: bool) -> None:
+        blocks = next(self._lend(1, self._blocks(each)))
+        layers = (0, self._layers - 1)
+        self._link.put(0, Put(0, next(self._numbers), 1, blocks, 1, blocks, each, layers, follow))
+
+    def _lend(self, loans: int, blocks: int) -> Iterator[tuple[int, ...]]:
+        return (tuple(range(first * blocks, (first + 1) * blocks)) for first in range(loans))
+
+    def _blocks(self, tokens: int) -> int:
+        return -(-tokens // self._shape.block_tokens)
+
+    def _row(self, phase: str, batch: int, context: int, took_ms: Iterable[float]) -> None:
+        kept = list(took_ms)[0 if phase == "decode" else WARM :]
+        self.steps.append(StepRow(phase, batch, context, statistics.median(kept), len(kept)))

@@ -1,0 +1,74 @@
+"""Worlds: what may stand behind a cluster's ports, by the names that the command line knows.
+
+Only the world that is asked for is imported. What a world is made of stands in `emu.run` and `emu.real_run`.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from emu.execute import Build
+from emu.record.log import Fold
+from emu.refusal import Refusal
+from emu.run import Cluster, build
+from emu.workload.table import Workload
+
+if TYPE_CHECKING:
+    from emu.real_run import Machines, RealRun
+
+EMULATED, REAL, REAL_CPU = "emulated", "real", "real-cpu"
+WORLDS: Final = (EMULATED, REAL, REAL_CPU)
+"""Models in virtual time; decoders on GPUs in wall time; the same on CPUs."""
+
+
+def world(name: str, profile: Path | None = None) -> Build:
+    """How clusters are built in that world. `profile` names a folder to make: how long the world's own steps and copies
+    take is measured before the run, into steps.csv and copies.csv. Raises Refusal."""
+    if name == EMULATED:
+        if profile is not None:
+            raise Refusal(f"--profile-out {profile}", "expected --world real, since steps of a model are not measured")
+        return build
+    if profile is not None and profile.exists():
+        raise Refusal(f"--profile-out {profile}", "expected the name of a folder to make, got one that is there")
+    try:
+        from emu import real_run
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        raise Refusal(f"--world {name}", "expected PyTorch, which comes with pip install 'emu[torch]'") from None
+
+    def build_real(cluster: Cluster, workload: Workload, folds: list[Fold], file: IO[bytes] | None) -> RealRun:
+        tokens = real_run.longest(cluster.scenario, workload)
+        machines = real_run.Machines.of(cluster, tokens, cpu=name == REAL_CPU)
+        if profile is not None:
+            keep_profile(profile, cluster, machines)
+        return real_run.build(cluster, workload, folds, file, machines, machines.close)
+
+    return build_real
+
+
+def keep_profile(folder: Path, cluster: Cluster, machines: Machines) -> None:
+    """Measure, and write what was found. Raises Refusal where the folder cannot be made."""
+    bench = machines.measure(cluster.model.kv_bytes_per_token)
+    names = {
+        "model": cluster.model.name,
+        "hardware": cluster.machines[0].profile.name,
+        "tensor_parallel": 1,
+        "device": machines.workers[0].device.described(),
+    }
+    try:
+        folder.mkdir(parents=True)
+        _write(folder / "steps.csv", [row._asdict() | names for row in bench.steps])
+        _write(folder / "copies.csv", [row._asdict() | names for row in bench.copies])
+    except OSError as error:
+        raise Refusal(f"--profile-out {folder}", f"expected a place to write to; {error.strerror}") from None
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()})
