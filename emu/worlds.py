@@ -9,13 +9,17 @@ import csv
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from attrs import evolve
+
 from emu.execute import Build
 from emu.record.log import Fold
 from emu.refusal import Refusal
-from emu.run import Cluster, build
+from emu.run import Cluster, build, load_workload
 from emu.workload.table import Workload
 
 if TYPE_CHECKING:
+    from emu.real.rows import StepRow
+    from emu.real.turns import Turn
     from emu.real_run import Machines, RealRun
 
 EMULATED, REAL, REAL_CPU = "emulated", "real", "real-cpu"
@@ -40,18 +44,27 @@ def world(name: str, profile: Path | None = None) -> Build:
         raise Refusal(f"--world {name}", "expected PyTorch, which comes with pip install 'emu[torch]'") from None
 
     def build_real(cluster: Cluster, workload: Workload, folds: list[Fold], file: IO[bytes] | None) -> RealRun:
-        tokens = real_run.longest(cluster.scenario, workload)
+        rehearsal = load_workload(evolve(cluster.scenario, seed=cluster.scenario.seed + 1))
+        loads = [workload] if profile is None else [workload, rehearsal]
+        tokens = max(real_run.longest(cluster.scenario, load) for load in loads)
         machines = real_run.Machines.of(cluster, tokens, cpu=name == REAL_CPU)
         if profile is not None:
-            keep_profile(profile, cluster, machines)
+            keep_profile(profile, cluster, machines, rehearsal)
         return real_run.build(cluster, workload, folds, file, machines, machines.close)
 
     return build_real
 
 
-def keep_profile(folder: Path, cluster: Cluster, machines: Machines) -> None:
-    """Measure, and write what was found. Raises Refusal where the folder cannot be made."""
+def keep_profile(folder: Path, cluster: Cluster, machines: Machines, rehearsal: Workload) -> None:
+    """Measure, and write what was found: steps alone, with what a turn of the control plane adds to each decode step in
+    a run of `rehearsal`; and copies. Raises Refusal where the folder cannot be made."""
+    from emu import real_run
+    from emu.real.turns import turn_of
+
     bench = machines.measure(cluster.model.kv_bytes_per_token)
+    run = real_run.build(cluster, rehearsal, (), None, machines, lambda: None)
+    run.go()
+    turn = turn_of(bench.steps, run.kept.entries)
     names = {
         "model": cluster.model.name,
         "hardware": cluster.machines[0].profile.name,
@@ -60,10 +73,15 @@ def keep_profile(folder: Path, cluster: Cluster, machines: Machines) -> None:
     }
     try:
         folder.mkdir(parents=True)
-        _write(folder / "steps.csv", [row._asdict() | names for row in bench.steps])
+        _write(folder / "steps.csv", [_with_turn(row, turn) | names for row in bench.steps])
         _write(folder / "copies.csv", [row._asdict() | names for row in bench.copies])
     except OSError as error:
         raise Refusal(f"--profile-out {folder}", f"expected a place to write to; {error.strerror}") from None
+
+
+def _with_turn(row: StepRow, turn: Turn) -> dict[str, Any]:
+    turn_ms = turn.ms(row.batch) if row.phase == "decode" else 0.0
+    return row._replace(ms=row.ms + turn_ms)._asdict() | {"turn_ms": turn_ms}
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final
 
 import trio
 
@@ -19,6 +19,7 @@ from emu.node.ports import Signal
 from emu.real.answers import Answers
 from emu.real.clock import WallClock
 from emu.real.link import CudaLink
+from emu.real.rows import CopyRow, StepRow
 from emu.real.shape import VOCABULARY
 from emu.real.worker import TorchWorker
 from emu.record.entries import Entry
@@ -32,27 +33,6 @@ CONTEXTS: Final = (32, 128, 512, 1024, 2048, 4096, 8192)
 RUNS: Final = 9
 WARM: Final = 2
 MOST_PROMPT_TOKENS: Final = 4096  # of a batch of several
-
-
-class StepRow(NamedTuple):
-    """Medians; `context` are the tokens of each prompt, or the cached ones of each sequence."""
-
-    phase: str
-    batch: int
-    context: int
-    ms: float
-    runs: int
-
-
-class CopyRow(NamedTuple):
-    """Of one prompt's cache, in one piece, from the post to its landing; and what stays behind a prefill that it
-    follows layer by layer, whose steps take `layer_wise_prefill_ms`."""
-
-    prompt_tokens: int
-    ms: float
-    remainder_ms: float
-    layer_wise_prefill_ms: float
-    runs: int
 
 
 class Bench:
@@ -78,6 +58,7 @@ class Bench:
 
     def run(self) -> None:
         """Measure everything; `steps` and `copies` hold what was found."""
+        self._clock.clear()
         trio.run(self._main)
 
     async def _main(self) -> None:

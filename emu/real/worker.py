@@ -20,6 +20,7 @@ from emu.real.clock import WallClock
 from emu.real.decoder import Decoder, Prompts
 from emu.real.device import Device, Mark
 from emu.real.pool import KvPool
+from emu.real.shape import VOCABULARY
 from emu.real.steps import DecodeSteps
 
 
@@ -81,6 +82,13 @@ class TorchWorker:
         if self.device.graphs:
             with self.device.computing():
                 self._steps.capture()
+                for tokens in (2**power for power in range(4, self.shape.most_tokens.bit_length())):
+                    self.answers = Answers([tokens], [1], VOCABULARY)
+                    blocks = tuple(range(-(-tokens // self.shape.block_tokens)))
+                    if len(blocks) <= self.shape.blocks:
+                        piece = Slice(0, 0, 0, tokens, Kind.PREFILL, 1, blocks)
+                        self._decoder.prefill(self._prompts((piece,)), self.pool, lambda _: None)
+            self.device.settle()
 
     def steps_done(self, now: int) -> int:
         """A step that has ended is counted at once, so none is done while one runs."""

@@ -115,9 +115,9 @@ def test_a_world_measures_its_own_steps_and_copies(tmp_path: Path, monkeypatch: 
     grid = {"PROMPTS": (16, 48), "BATCHED_PROMPTS": (16,), "BATCHES": (2, 16), "SEQUENCES": (1, 99), "CONTEXTS": (32,)}
     for name, cells in {**grid, "RUNS": 3}.items():
         monkeypatch.setattr(measure, name, cells)
-    cluster = cluster_of("prefill", "decode", kv_blocks=20)
-    machines = real_run.Machines.of(cluster, 60, cpu=True)
-    worlds.keep_profile(tmp_path / "profile", cluster, machines)
+    cluster = cluster_of("prefill", "decode", kv_blocks=24)
+    machines = real_run.Machines.of(cluster, 100, cpu=True)
+    worlds.keep_profile(tmp_path / "profile", cluster, machines, TEN)
     machines.close()
     texts = ((tmp_path / "profile" / name).read_text() for name in ("steps.csv", "copies.csv"))
     steps, copies = (list(csv.DictReader(text.splitlines())) for text in texts)
@@ -132,6 +132,8 @@ def test_a_world_measures_its_own_steps_and_copies(tmp_path: Path, monkeypatch: 
     assert [int(row["prompt_tokens"]) for row in copies] == [16, 48]
     assert {row["hardware"] for row in [*steps, *copies]} == {"dgx-h100"}
     assert all(float(row["ms"]) > 0 for row in [*steps, *copies])
+    assert [row["turn_ms"] for row in steps][:4] == ["0.0000"] * 4
+    assert all(float(row["turn_ms"]) for row in steps[4:])
     assert all(float(row["layer_wise_prefill_ms"]) > 0 for row in copies)
 
 

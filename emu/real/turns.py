@@ -1,0 +1,68 @@
+"""What a turn of the control plane adds to a decode step: the part that steps measured without one do not hold.
+
+Between two steps of a machine its node counts the last one, asks its core for the next batch and has it launched, in a
+process that it shares with the other machines and the router. That time is found by comparing the steps of a whole
+cluster's run with the same steps measured alone.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from emu.real.rows import StepRow
+from emu.record.entries import Entry, StepFinished, StepStarted
+
+
+class Turn(NamedTuple):
+    """Milliseconds: of any turn, and for each decoding sequence."""
+
+    base_ms: float
+    sequence_ms: float
+    steps: int  # that it was found from
+
+    def ms(self, sequences: int) -> float:
+        return self.base_ms + self.sequence_ms * sequences
+
+
+def turn_of(rows: Sequence[StepRow], entries: Iterable[Entry]) -> Turn:
+    """The least-squares line, over the sequences of a batch, of how much longer the record's decode steps take than
+    `rows` say. Raises ValueError where the record has none, or rows none of decodes."""
+    grid: dict[int, list[tuple[float, float]]] = {}
+    for row in rows:
+        if row.phase == "decode":
+            grid.setdefault(row.batch, []).append((row.context, row.ms))
+    started: dict[int, StepStarted] = {}
+    found: list[tuple[int, float]] = []
+    for entry in entries:
+        if type(entry) is StepStarted:
+            started[entry.machine] = entry
+        elif type(entry) is StepFinished and not entry.prompt_tokens:
+            sequences = entry.sequences
+            alone_ms = _alone_ms(grid, sequences, started[entry.machine].context_tokens / sequences)
+            found.append((sequences, entry.first_step_ps / 1e9 - alone_ms))
+    if not found:
+        raise ValueError("a record without decode steps")
+    sizes, extra_ms = zip(*found, strict=True)
+    if len(set(sizes)) < 2:
+        return Turn(statistics.fmean(extra_ms), 0.0, len(found))
+    slope, base_ms = statistics.linear_regression(sizes, extra_ms)
+    return Turn(base_ms, slope, len(found))
+
+
+def _alone_ms(grid: dict[int, list[tuple[float, float]]], sequences: int, context: float) -> float:
+    """Linear in the context of each, then in the sequences; beyond the grid its edge."""
+    if not grid:
+        raise ValueError("no decode steps were measured")
+    return _between([(float(size), _between(sorted(row), context)) for size, row in sorted(grid.items())], sequences)
+
+
+def _between(points: Sequence[tuple[float, float]], x: float) -> float:
+    if x <= points[0][0]:
+        return points[0][1]
+    for (left, low), (right, high) in pairwise(points):
+        if x <= right:
+            return low + (high - low) * (x - left) / (right - left)
+    return points[-1][1]
