@@ -24,7 +24,7 @@ H100_STEPS = shipped_folder("steps").joinpath("llama2-70b.dgx-h100.tp8.toml").re
 
 def test_what_ships() -> None:
     assert SHIPPED_MODELS == ("bloom-176b", "llama2-70b", "llama3-70b", "llama3-8b")
-    assert SHIPPED_HARDWARE == ("dgx-a100", "dgx-h100", "dgx-h100-capped", "dgx-h200", "h200-nvlink")
+    assert SHIPPED_HARDWARE == ("dgx-a100", "dgx-h100", "dgx-h100-capped", "dgx-h200", "h200-nvlink", "h200-pair")
     assert [load_model(name).name for name in SHIPPED_MODELS] == list(SHIPPED_MODELS)
     assert [load_hardware(name).name for name in SHIPPED_HARDWARE] == list(SHIPPED_HARDWARE)
 

@@ -1,6 +1,7 @@
 """The real world on a CPU: a decoder that computes, caches that are copied, and every law of the record."""
 
 import csv
+import json
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from attrs import evolve, frozen
 torch = pytest.importorskip("torch")
 
 from emu import real_run, worlds  # noqa: E402 (only with PyTorch)
+from emu.cli import status_of  # noqa: E402
 from emu.control import commands as c  # noqa: E402
 from emu.execute import law_rules  # noqa: E402
 from emu.fake.profiles import ModelProfile  # noqa: E402
@@ -144,6 +146,24 @@ def test_a_mixed_machine_out_of_blocks_recomputes_and_answers_the_same() -> None
     assert len(found.of(RequestEnded)) == 6
     calm = judged(cluster_of("mixed", kv_blocks=100), rows)
     assert {e[2]: e[7] for e in found.of(RequestEnded)} == {e[2]: e[7] for e in calm.of(RequestEnded)}
+
+
+def test_ten_requests_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shape = {"layers": 3, "hidden": 64, "heads": 4, "kv_heads": 2, "head_dim": 16}
+    sizes = {**shape, "weights_bytes": TINY.weights_bytes, "kv_bytes_per_token": TINY.kv_bytes_per_token}
+    model = {"name": "llama3-8b", **sizes, "source": "small enough for a test"}
+    (tmp_path / "tiny.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in model.items()))
+    workload = {"limit": 10, "rate_rps": 100, "max_tokens": 5, "longest_prompt_tokens": 40}
+    changes = [f"model={tmp_path / 'tiny.toml'}", "machines[0].kv_blocks=40", "machines[1].kv_blocks=40"]
+    changes += [f"workload.{key}={value}" for key, value in workload.items()]
+    sets = [word for change in changes for word in ("--set", change)]
+    scenario = str(Path(__file__).parents[2] / "scenarios" / "h200_pair.toml")
+    status = status_of(["run", scenario, *sets, "--world", "real-cpu", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert status == 0
+    assert found["requests"]["completed"] == 10
+    assert found["laws"]["broken"] == []
+    assert found["transfers"]["count"] == 10
 
 
 def test_machines_serve_one_run_after_another() -> None:

@@ -12,6 +12,7 @@ from emu.scenario.write import resolved_toml
 
 FOLDER = Path(__file__).parents[2] / "scenarios"
 SHIPPED = sorted(FOLDER.glob("*.toml"))
+PAPERS = [path for path in SHIPPED if path.stem != "h200_pair"]  # which runs on what only its own model was measured on
 
 
 def machines(scenario: Scenario) -> list[tuple[str, str, int]]:
@@ -29,7 +30,7 @@ def test_it_loads_and_comes_back_the_same(path: Path, tmp_path: Path) -> None:
     assert load(written) == scenario
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("override", ["model=bloom-176b", "parity=splitwise-sim"])
 def test_it_loads_with_the_papers_model_and_in_parity(path: Path, override: str) -> None:
     load(path, [override])
