@@ -80,7 +80,7 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "costs": {
         "model": st.sampled_from(["calibrated", "splitwise-sim"]),
         "profiles": st.just([]),
-        "kv_bytes_per_token": st.integers(1024, 10**7),
+        "kv_bytes_per_token": st.integers(2**14, 10**7),
     },
     "parts": dict.fromkeys(MACHINE_PARTS, st.sampled_from(["a.b:C", "parts:Mine"])),
     "run": {"liveness_s": SECONDS, "faults_may_come": st.booleans()},
