@@ -23,20 +23,13 @@ def at_hand(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_whole_files_agree(case: Case, lab: Lab) -> None:
-    """Mean, p50 and p90 within 2 per cent, p99 within 5."""
+    """Mean, p50 and p90 within 2 per cent, p99 within 5. First tokens, and mixed machines, to the microsecond."""
     at_hand(case)
     for name, both in compare(lab, case).items():
         assert len(both.ours) == 8502
         for key, share in both.apart().items():
             assert abs(share) <= (0.05 if key == "p99" else 0.02), (name, key, share)
-        assert name != "TTFT" or both.same() == 1.0
-
-
-def test_a_mixed_machine_makes_every_token_when_theirs_does(lab: Lab) -> None:
-    at_hand(MIXED)
-    for both in compare(lab, MIXED, 1600).values():
-        assert len(both.ours) > 900
-        assert both.same() == 1.0
+        assert both.same() == 1.0 or (case is HH and name != "TTFT")
 
 
 def test_with_blocks_of_one_token_every_decode_machine_is_the_same_too(lab: Lab) -> None:
@@ -51,7 +44,7 @@ def test_with_blocks_of_one_token_every_decode_machine_is_the_same_too(lab: Lab)
 def test_their_guard_against_starving_decodes_never_fires(lab: Lab) -> None:
     """With a guard that works, the same machine lets decodes ride beside prompts, and first tokens come later."""
     at_hand(MIXED)
-    both = compare(lab, MIXED, 1600, max_preemptions=4)["TTFT"]
+    both = compare(lab, MIXED, 1200, max_preemptions=4)["TTFT"]
     assert both.same() < 1.0
     assert both.apart()["p99"] > 0.0
 
