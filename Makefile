@@ -9,7 +9,7 @@ BIN := .venv/bin
 # changed whenever what must be installed may have
 READY := .venv/.ready
 
-.PHONY: run test test-torch lint check validate clean bench
+.PHONY: run test test-torch lint check validate clean bench provisioning provisioning-quick
 
 run: $(READY)  ## the main job: a whole Splitwise cluster over two minutes of conversations
 	$(BIN)/emu run $(SCENARIO)
@@ -20,6 +20,12 @@ test: $(READY)
 test-torch: $(READY)  ## what needs PyTorch, on a CPU
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,torch]'
 	$(BIN)/pytest tests/calibrate/test_measure.py
+
+provisioning: $(READY)  ## the paper's questions about clusters, and the tables of docs/provisioning.md: hours; stopped, it goes on
+	$(BIN)/emu provisioning --out results/provisioning --write docs/provisioning.md
+
+provisioning-quick: $(READY)  ## the same at a quarter of the size, in minutes
+	$(BIN)/emu provisioning --quick --out results/provisioning-quick --write docs/provisioning.md
 
 lint: $(READY)
 	$(BIN)/ruff format --check

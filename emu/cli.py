@@ -17,6 +17,7 @@ from emu.commands.calibrate import calibrate
 from emu.commands.fuzz import fuzz
 from emu.commands.look import show, why
 from emu.commands.plan import plan
+from emu.commands.provisioning import provisioning
 from emu.commands.screens import replay, watch
 from emu.commands.sweep import sweep
 
@@ -52,6 +53,7 @@ def cli(context: click.Context) -> None:
 
 cli.add_command(fuzz)
 cli.add_command(plan)
+cli.add_command(provisioning)
 cli.add_command(sweep)
 cli.add_command(calibrate)
 cli.add_command(replay)

@@ -51,8 +51,8 @@ def _design(entry: Any, index: int, origin: Origin) -> Design:
     if not isinstance(entry, dict):
         raise origin.refusal(("designs", index), f"expected a name or a table, got {shown(entry)}")
     design = structure_as(Design, entry, origin, ("designs", index))
-    if not 1 <= len(design.free) <= MOST_FREE:
-        expected = f"expected one or two groups without a count, which the plan is to find; got {len(design.free)}"
+    if len(design.free) > MOST_FREE:
+        expected = f"expected at most two groups without a count, which the plan is to find; got {len(design.free)}"
         raise origin.refusal(("designs", index, "machines"), expected)
     pools = {group.pool for group in design.machines}
     for phase in ("prefill", "decode"):

@@ -191,7 +191,10 @@ def _check_rate(plan: Plan, origin: Origin) -> None:
         raise origin.refusal(
             ("search", "seeds"), "expected 1 beside workload.trace: a trace is the same under any seed"
         )
-    for design in plan.designs:
+    for index, design in enumerate(plan.designs):
+        if plan.objective != "throughput" and not design.free:
+            expected = f"expected a group without a count, since the least {plan.objective} is sought"
+            raise origin.refusal(("designs", index, "machines"), expected)
         if not fits(plan, design, tuple(1 for _ in design.free)):
             wanted = dotted(("constraint",))
             raise origin.refusal(

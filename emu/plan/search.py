@@ -145,7 +145,8 @@ class Seeker:
         if level >= self.space.levels:
             return None
         points = self.space.points(level)
-        middle = min(range(len(points)), key=lambda index: abs(points[index].counts[0] - best.counts[0]))
+        first = best.counts[:1]
+        middle = min(range(len(points)), key=lambda index: abs(sum(points[index].counts[:1]) - sum(first)))
         for point in points[max(0, middle - 1) : middle + 2]:
             if self._known(point) is None:
                 verdict = yield from self._settle(point)

@@ -73,6 +73,8 @@ class Space:
 
     def _within(self, budget: float) -> list[tuple[int, ...]]:
         """The clusters that the bounds and a budget just allow."""
+        if not self.design.free:
+            return self._all
         best: dict[int, tuple[int, ...]] = {}
         for counts in self._all:
             if self.takes(counts) <= budget + 1e-9:
@@ -83,7 +85,7 @@ class Space:
     @cached_property
     def _all(self) -> list[tuple[int, ...]]:
         """Every cluster within the bounds, in order."""
-        return list(self._counts(len(self.design.free)))
+        return list(self._counts(len(self.design.free))) if self.design.free else [()]
 
     def _counts(self, groups: int) -> Iterator[tuple[int, ...]]:
         for first in range(1, MOST_MACHINES):

@@ -22,9 +22,9 @@ from emu.record.slo import Slo
 from emu.sweep.jobs import Job
 from emu.workload.table import Workload
 
-DECIDE, WHOLE, LATENCIES = "decide", "whole", "latencies"
-"""What a trial is asked: to end as soon as its failure is sure, to go on to its end all the same, or to say how its
-requests' latencies are distributed."""
+DECIDE, WHOLE, LATENCIES, BATCH = "decide", "whole", "latencies", "batch"
+"""What a trial is asked: to end as soon as its failure is sure, to go on to its end all the same, to say how its
+requests' latencies are distributed, or how fast it gets through work that waits for nothing."""
 
 QUANTILES = 200
 DISTRIBUTIONS = ("ttft_s", "tpot_s", "e2e_s")
@@ -94,6 +94,8 @@ def run_trial(job: Job, trace: Workload | None) -> dict[str, Any]:
     """In a worker: make the run and say what a search wants to know of it."""
     if job.asked == LATENCIES:
         return latencies(job, trace)
+    if job.asked == BATCH:
+        return {"requests_per_s": execute(job.scenario, whole=trace).summary["throughput"]["requests_per_s"]}
     began_s = time.process_time()
     stop = job.asked == DECIDE
     found: dict[str, Any] = {
