@@ -114,7 +114,7 @@ def _plan(scale: Scale, costs: str, model: str, workload: str, asked: str, desig
     if asked.startswith("iso-throughput"):
         document["objective"] = asked.rsplit(" ", 1)[1]
         document["workload"]["rate_rps"] = scale.rate_rps
-        document["constraint"] = {"machines": 4 * scale.machines}
+        document["constraint"] = {"machines": 3 * scale.machines}
     else:
         document["constraint"] = {"cost_per_hour" if asked == "iso-cost" else "power_w": like}
         if asked in (CHANGED_WORKLOAD, CHANGED_MODEL, HALF_CAPPED):

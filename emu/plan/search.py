@@ -8,6 +8,7 @@ one level up before it is given. No run is made here: trials are asked for, and 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Generator, Mapping
 from typing import TypeAlias
 
@@ -87,7 +88,7 @@ class Seeker:
     def _climb(self) -> Carrying:
         """From the estimate, by growing strides, to a level that is carried and one that is not; then by halving."""
         top = self.space.levels - 1
-        level = next((level for level in reversed(range(top + 1)) if self._guess(level) >= self._rate(level)), 0)
+        level = max(0, bisect_left(range(top + 1), True, key=lambda level: self._guess(level) < self._rate(level)) - 1)
         best = yield from self._carries(level)
         up = best is not None
         stride = max(1, self.space.levels // 16)

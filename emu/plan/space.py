@@ -7,6 +7,7 @@ cluster is never better at carrying load, so nothing else needs a look. What mee
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -17,6 +18,8 @@ from emu.plan.schema import Design, Plan
 from emu.plan.trials import Point
 
 MOST_MACHINES = 1000
+BUDGET_STEP = 0.005
+_ROUNDING = 1e-6
 
 
 @define(slots=False)
@@ -52,7 +55,7 @@ class Space:
         if self.plan.objective == "throughput":
             return round(point.rate_rps / self.step_rps) - 1
         taken = self.takes(point.counts)
-        return next(level for level in reversed(range(self.levels)) if self._budgets[level] >= taken - 1e-9)
+        return bisect_right(self._budgets, -taken + _ROUNDING, key=lambda budget: -budget) - 1
 
     def everything(self) -> list[Point]:
         """Every point that an exhaustive search would look at: all levels of all largest clusters, or all clusters."""
@@ -74,13 +77,20 @@ class Space:
     def _within(self, budget: float) -> list[tuple[int, ...]]:
         """The clusters that the bounds and a budget just allow."""
         if not self.design.free:
-            return self._all
-        best: dict[int, tuple[int, ...]] = {}
+            return [()]
+        if len(self.design.free) == 1:
+            (prices,) = self._by_first.values()
+            return [(bisect_right(prices, budget + _ROUNDING),)]
+        counts = ((first, bisect_right(prices, budget + _ROUNDING)) for first, prices in self._by_first.items())
+        return [(first, second) for first, second in counts if second]
+
+    @cached_property
+    def _by_first(self) -> dict[int, list[float]]:
+        """What clusters take, by their first group and rising with the last one, from 1 machine of it on."""
+        found: dict[int, list[float]] = {}
         for counts in self._all:
-            if self.takes(counts) <= budget + 1e-9:
-                best[counts[0]] = counts  # in rising order of the second group, the last one that fits stays
-        found = list(best.values())
-        return found if len(self.design.free) == 2 else found[-1:]
+            found.setdefault(counts[0] if len(counts) == 2 else 0, []).append(self.takes(counts))
+        return found
 
     @cached_property
     def _all(self) -> list[tuple[int, ...]]:
@@ -105,5 +115,9 @@ class Space:
 
     @cached_property
     def _budgets(self) -> list[float]:
-        """Falling; two that differ by rounding are one."""
-        return sorted({round(self.takes(counts), 6) for counts in self._all}, reverse=True)
+        """Falling, each what some cluster takes; those within `BUDGET_STEP` of the one before are left out."""
+        found: list[float] = []
+        for taken in sorted((self.takes(counts) for counts in self._all), reverse=True):
+            if not found or taken < found[-1] * (1 - BUDGET_STEP):
+                found.append(taken)
+        return found
