@@ -20,7 +20,7 @@ def compared(
 ) -> list[dict[str, Any]]:
     """For each design: the best value, the regret of the search's as a share of it, and the runs of both.
 
-    `first_seed` above the plan's own seeds judges the answer by workloads that the search never saw.
+    Seeds are counted from `first_seed` after the plan's first: others judge the answer by workloads that it never saw.
     """
     over = [
         Searching(one.plan, one.design, one.space, one.estimate, _everything(one, first_seed), one.bounds)

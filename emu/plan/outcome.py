@@ -65,16 +65,21 @@ def _design(plan: Plan, search: Searching) -> dict[str, Any]:
     assert answer.sure is not None
     ratios = answer.sure.ratios
     value = answer.point.rate_rps if plan.objective == "throughput" else space.takes(answer.point.counts)
-    interval = sorted((space.worth(answer.low), space.worth(answer.high)))
     return {
         **common,
         "value": value,
         **_cluster(search, answer.point),
-        "interval": interval if plan.objective == "throughput" else [min(interval[0], value), max(interval[1], value)],
+        "interval": None if plan.search.seeds < 2 else _interval(search, value),
         "chance": round(answer.sure.chance, 4),
         "limits": {name: [round(ratio, 4) for ratio in three] for name, three in _finite(ratios).items()},
         "deciding": max(ratios, key=lambda name: ratios[name][0]),
     }
+
+
+def _interval(search: Searching, value: float) -> list[float]:
+    """From level to level, in the unit of the objective; a budget that was not used up ends at what was taken."""
+    ends = (search.space.worth(search.answer.low), search.space.worth(search.answer.high))
+    return [min(*ends, value), max(*ends, value)]
 
 
 def nearest_miss(found: Sequence[Found]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Scale:
 
 
 FULL = Scale("full", 40, 70.0, (BLOOM, LLAMA), 3, 15.0, 40.0, 60)
-QUICK = Scale("quick", 10, 17.5, (BLOOM,), 2, 20.0, 20.0, 40)
+QUICK = Scale("quick", 10, 17.5, (BLOOM,), 1, 20.0, 20.0, 40)
 
 
 @frozen

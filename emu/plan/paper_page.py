@@ -13,7 +13,7 @@ from attrs import frozen
 
 from emu.plan import paper
 from emu.refusal import Refusal
-from emu.screen.plan import missed
+from emu.screen.plan import interval, missed
 from emu.screen.quantities import digits
 
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -134,7 +134,6 @@ def _line(outcome: Mapping[str, Any], design: Mapping[str, Any]) -> str:
     if design["value"] is None:
         return f"| {design['name']} | {_cluster(design)} | none | | | | {missed(design)} |"
     scale = 1000 if outcome["objective"] == "power" else 1
-    low, high = (digits(end / scale) for end in design["interval"])
     deciding = design["deciding"]
     cells = [
         design["name"] if design["name"] != outcome["best"] else f"**{design['name']}**",
@@ -142,7 +141,7 @@ def _line(outcome: Mapping[str, Any], design: Mapping[str, Any]) -> str:
         digits(design["rate_rps"]),
         digits(design["cost_per_hour"]),
         digits(design["power_w"] / 1000),
-        f"{low} to {high}",
+        interval(design, scale),
         f"{deciding} ({design['limits'][deciding][0]:.2f})",
     ]
     return "| " + " | ".join(cells) + " |"

@@ -107,7 +107,12 @@ class Runner:
                 return decided
         point = trial.point
         scenario = trial_scenario(
-            search.plan, search.design, point.counts, point.rate_rps, trial.duration_s, trial.seed
+            search.plan,
+            search.design,
+            point.counts,
+            point.rate_rps,
+            trial.duration_s,
+            search.plan.search.first_seed + trial.seed,
         )
         return self.keys.job(scenario, trial.asked)
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from emu.screen.plan import cluster, missed
+from emu.screen.plan import cluster, interval, missed
 from emu.screen.quantities import digits, power
 
 PLAN_JSON, REPORT = "plan.json", "report.html"
@@ -97,7 +97,6 @@ def _answers(outcome: Mapping[str, Any]) -> str:
             cells = [design["name"], cluster(design), "none", "", "", "", "", "", missed(design)]
             rows.append(_row(cells, "bad"))
             continue
-        low, high = design["interval"]
         deciding = design["deciding"]
         cells = [
             design["name"],
@@ -106,8 +105,8 @@ def _answers(outcome: Mapping[str, Any]) -> str:
             digits(design["cost_per_hour"]),
             power(design["power_w"]),
             str(design["machine_count"]),
-            f"{digits(low)} to {digits(high)}",
-            f"{design['chance']:.0%}",
+            interval(design),
+            f"{design['chance']:.0%}" if design["interval"] else "-",
             f"{deciding}, {design['limits'][deciding][0]:.2f} of its limit",
         ]
         rows.append(_row(cells, "best" if design["name"] == outcome["best"] else ""))

@@ -96,7 +96,7 @@ def _made(quick: bool, took: Reproduced) -> str:
         return f"Made by `make provisioning`: {said}"
     warning = (
         "**These are the quick tables**, at a quarter of the paper's size (10 DGX-H100 instead of 40, 17.5 requests/s "
-        "instead of 70), with two seeds of 20 s: a machine more or less is up to 10 % of a cluster, and a percentile "
-        "rests on a few hundred requests. `make provisioning` makes the full ones."
+        "instead of 70), with one seed of 20 s: a machine more or less is up to 10 % of a cluster, a percentile "
+        "rests on a few hundred requests, and there are no intervals. `make provisioning` makes the full ones."
     )
     return f"{warning}\n\nMade by `make provisioning-quick`: {said}"

@@ -50,6 +50,7 @@ class Search:
     """How the search goes about it."""
 
     seeds: int = field(default=3, validator=at_least(1, 100))  # workloads that a close decision is made under
+    first_seed: int = field(default=0, validator=at_least(0))  # they count up from here
     short_s: float = field(default=20.0, validator=positive_seconds())  # of arrivals: what fails here fails
     long_s: float = field(default=60.0, validator=positive_seconds())  # of arrivals: what passes is shown here
     step_rps: float | None = field(default=None, validator=ratio())  # between rates; None: a twentieth of the estimate

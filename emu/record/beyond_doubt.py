@@ -19,6 +19,8 @@ from emu.record.life import Life
 from emu.record.slo import Slo
 
 RANKS: Final = 2.0 * 2.0  # z, and how much wider
+RULE_OF_THREE: Final = 3.0
+"""So many requests expected beyond a percentile, and none over a limit, put it under the limit at 95 %."""
 
 
 class SurelyMissed(Exception):
@@ -99,12 +101,16 @@ def certainly_over(requests: int, percent: int) -> float:
 
 
 def interval(rising: Sequence[float], percent: int) -> tuple[float | None, float | None]:
-    """The values at the two ranks; the ends are those of the sample where the ranks lie outside. None: no value."""
+    """The values at the two ranks; None where there are none. A higher one beyond the sample is the sample's largest
+    value, if by the rule of three that is enough, and else endless.
+    """
     count = len(rising)
     if not count:
         return None, None
     share = percent / 100
     reach = RANKS * sqrt(count * share * (1 - share))
     low = max(0, min(count - 1, int(count * share - reach)))
-    high = count * share + reach
-    return rising[low], rising[int(high)] if high < count else inf
+    high = int(count * share + reach)
+    if high >= count:
+        return rising[low], rising[-1] if count * (1 - share) >= RULE_OF_THREE else inf
+    return rising[low], rising[high]

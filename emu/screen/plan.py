@@ -24,7 +24,6 @@ def plan_table(outcome: Mapping[str, Any]) -> Table:
         if design["value"] is None:
             table.add_row(design["name"], cluster(design), "none", *[""] * 4, "", str(design["runs"]), missed(design))
             continue
-        low, high = design["interval"]
         deciding = design["deciding"]
         table.add_row(
             Text(design["name"], style=style),
@@ -33,8 +32,8 @@ def plan_table(outcome: Mapping[str, Any]) -> Table:
             digits(design["cost_per_hour"]),
             power(design["power_w"]),
             str(design["machine_count"]),
-            f"{digits(low)} to {digits(high)}",
-            f"{design['chance']:.0%}",
+            interval(design),
+            f"{design['chance']:.0%}" if design["interval"] else "-",
             str(design["runs"]),
             f"{deciding} at {design['limits'][deciding][0]:.2f} of its limit",
         )
@@ -44,6 +43,14 @@ def plan_table(outcome: Mapping[str, Any]) -> Table:
 def cluster(design: Mapping[str, Any]) -> str:
     """25 prefill + 15 decode"""
     return " + ".join(f"{group['count']} {group['pool']}" for group in design["machines"])
+
+
+def interval(design: Mapping[str, Any], scale: float = 1.0) -> str:
+    """What other seeds might say, in 1 / `scale` of the plan's unit; one seed knows nothing of others."""
+    if design["interval"] is None:
+        return "-"
+    low, high = design["interval"]
+    return f"{digits(low / scale)} to {digits(high / scale)}"
 
 
 def missed(design: Mapping[str, Any]) -> str:

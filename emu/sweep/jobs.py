@@ -7,11 +7,14 @@ and what is asked of the run. Equal keys mean equal rows, wherever and whenever 
 from __future__ import annotations
 
 import hashlib
+import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import frozen
 
+from emu.scenario.checks import EXEC
 from emu.scenario.schema import Scenario
 from emu.scenario.write import resolved_toml
 from emu.sweep.version import program_version
@@ -59,7 +62,11 @@ def whole_traces(scenarios: Iterable[Scenario]) -> dict[Path, Workload]:
 
 
 def _named(scenario: Scenario) -> list[str]:
-    """The user's own files: a shipped profile is part of the program."""
+    """The user's own files; a shipped profile is part of the program. Of policies, all modules of their folder."""
     paths = [scenario.model, *(group.hardware for group in scenario.machines)]
-    own = sorted({path for path in paths if Path(path).is_absolute()})
+    if scenario.policies_from is not None:
+        paths += [str(path) for path in scenario.policies_from.rglob("*.py")]
+    if scenario.router.policy.startswith(EXEC):
+        paths.append(shlex.split(scenario.router.policy.removeprefix(EXEC))[0])
+    own = sorted({path for path in paths if os.path.isabs(path) and os.path.isfile(path)})
     return own if scenario.workload.trace is None else [str(scenario.workload.trace), *own]
