@@ -184,12 +184,10 @@ class Seeker:
 
     def _surely(self, point: Point, *, passed: bool) -> Generator[tuple[Trial, ...], Mapping[Trial, Found], bool]:
         """Whether other seeds would say the same of this point."""
-        if not passed:
-            known = self._verdicts.get(point)
-            if known is None:
-                known = yield from self._settle(point)
-            if not known.passed and all(one.surely_failed for one in known.found):
-                return True
+        known = self._verdicts.get(point)
+        seen = () if known is None or len(known.found) < self.search.seeds else known.found
+        if not passed and seen and all(one.surely_failed for one in seen):
+            return True
         chance = sureness((yield from self._fully(point)).found, self.search.confidence).chance
         return chance >= self.search.confidence if passed else chance <= 1 - self.search.confidence
 

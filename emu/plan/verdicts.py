@@ -8,7 +8,7 @@ the rest. Near a limit every seed that can still matter is run. Which points are
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from math import exp, inf, isinf, sqrt
+from math import exp, inf, isinf, log, sqrt
 from typing import TypeAlias
 
 from attrs import frozen
@@ -21,6 +21,9 @@ Asking: TypeAlias = Generator[tuple[Trial, ...], Mapping[Trial, Found], "Verdict
 
 FIRST, SECOND = "first", "second"
 """Which free group of a design is too small; "" where that cannot be said."""
+
+
+WITHIN_FREEDOM = 60  # of intervals that rest on hundreds of requests
 
 
 @frozen
@@ -70,20 +73,38 @@ class Sureness:
 
 
 def sureness(found: Sequence[Found], confidence: float) -> Sureness:
-    """From whole runs, one a seed; logarithms of ratios are taken as normal. One seed says nothing: a half."""
+    """From whole runs, one a seed; logarithms of ratios are taken as normal. One seed says nothing: a half.
+
+    A few seeds may agree by luck, so the less sure of two accounts holds: how seeds differ from each other, and how far
+    each run's own interval of its worst percentile reaches.
+    """
     ratios = {name: _interval([one.ratios[name][0] for one in found], confidence) for name in found[0].ratios}
     margins = [one.margin for one in found]
     if any(map(isinf, margins)):
         return Sureness(0.0, ratios)
     if not all(margins):
         return Sureness(1.0, ratios)
-    mean, deviation = spread_of_logs(margins)
-    if isinf(deviation):
+    mean, between = spread_of_logs(margins)
+    if isinf(between):
         return Sureness(0.5, ratios)
-    if deviation == 0:
-        return Sureness(float(mean < 0), ratios)
     # the mean of as many other seeds differs from this one by both their errors
-    return Sureness(t_below(-mean / (deviation * sqrt(2 / len(found))), len(found) - 1), ratios)
+    errors = sqrt(2 / len(found))
+    chances = [
+        t_below(-mean / (deviation * errors), freedom) if deviation else float(mean < 0)
+        for deviation, freedom in ((between, len(found) - 1), (_within(found), WITHIN_FREEDOM))
+    ]
+    return Sureness(min(chances, key=lambda chance: abs(chance - 0.5)), ratios)
+
+
+def _within(found: Sequence[Found]) -> float:
+    """How uncertain the deciding percentile is in a run by itself: of the logarithm, the mean over runs."""
+    total = 0.0
+    for one in found:
+        value, low, high = one.ratios[one.worst]
+        if not low:
+            return inf
+        total += log(value / low) / 2 if isinf(high) else log(high / low) / 4
+    return total / len(found)
 
 
 def lean(found: Sequence[Found]) -> str:

@@ -43,7 +43,7 @@ def grid(number: int) -> Plan:
     }
     if number < 10:
         document["constraint"] = {"machines": 6}
-        document["search"] = search | {"step_rps": rate_rps / 12, "highest_rps": rate_rps * 1.5}
+        document["search"] = search | {"step_rps": rate_rps / 12, "highest_rps": rate_rps * 1.75}
     else:
         document |= {"objective": "cost", "constraint": {"machines": 12}, "search": search}
         document["workload"]["rate_rps"] = rate_rps
