@@ -44,8 +44,8 @@ class Scale:
     batch_requests: int  # a machine
 
 
-FULL = Scale("full", 40, 70.0, (BLOOM, LLAMA), 3, 15.0, 40.0, 60)
-QUICK = Scale("quick", 10, 17.5, (BLOOM,), 1, 20.0, 20.0, 40)
+FULL = Scale("full", 40, 70.0, (BLOOM, LLAMA), 3, 10.0, 30.0, 100)
+QUICK = Scale("quick", 10, 17.5, (BLOOM,), 1, 20.0, 20.0, 80)
 
 
 @frozen

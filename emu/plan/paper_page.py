@@ -57,7 +57,7 @@ def tables(scale: paper.Scale, outcomes: Outcomes, batch: Sequence[Mapping[str, 
     """All tables; `made` says how and with what they were made."""
     parts = [made, "\n### The paper's claims\n", *_claims(outcomes)]
     for costs in paper.COSTS:
-        parts.append(f"\n### Under the {costs} costs\n")
+        parts.append(f"\n### Under the {costs} costs")
         for model in scale.models:
             parts += _sets(outcomes, costs, model)
     parts += ["\n### Clusters in another's place\n", *_changes(outcomes)]

@@ -13,12 +13,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from attrs import frozen
+from attrs import define, frozen
 
 from emu.execute import execute
 from emu.output import REQUESTS
 from emu.record.beyond_doubt import BeyondDoubt, SurelyMissed
-from emu.record.slo import Slo
+from emu.record.entries import RequestEnded
+from emu.record.histogram import LogHistogram
+from emu.record.latency import PS_PER_S
+from emu.record.life import Life
+from emu.record.slo import Limit, Slo
 from emu.sweep.jobs import Job
 from emu.workload.table import Workload
 
@@ -95,7 +99,7 @@ def run_trial(job: Job, trace: Workload | None) -> dict[str, Any]:
     if job.asked == LATENCIES:
         return latencies(job, trace)
     if job.asked == BATCH:
-        return {"requests_per_s": execute(job.scenario, whole=trace).summary["throughput"]["requests_per_s"]}
+        return {"requests_per_s": steady_rps(job, trace)}
     began_s = time.process_time()
     stop = job.asked == DECIDE
     found: dict[str, Any] = {
@@ -121,6 +125,47 @@ def run_trial(job: Job, trace: Workload | None) -> dict[str, Any]:
         found["good_share"] = _good_share(summary)
         found["laws_broken"] = " ".join(summary["laws"]["broken"])
     return found | {"cpu_s": time.process_time() - began_s}
+
+
+def steady_rps(job: Job, trace: Workload | None) -> float:
+    """Requests a second while the middle half of them ends: neither the filling nor the last long answers count."""
+    ends_ps: list[int] = []
+
+    def judge(inner: Slo, _requests: int) -> Slo:
+        return Ends(inner, ends_ps)
+
+    execute(job.scenario, whole=trace, judge=judge)
+    first, last = len(ends_ps) // 4, 3 * len(ends_ps) // 4
+    return (last - first) * PS_PER_S / (ends_ps[last] - ends_ps[first])
+
+
+@define
+class Ends:
+    """Stands before SLOs and notes when requests complete."""
+
+    inner: Slo
+    at_ps: list[int]
+
+    @property
+    def within(self) -> int:
+        return self.inner.within
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        return self.inner.limits
+
+    def value(self, metric: str, life: Life, ended: RequestEnded) -> float | None:
+        return self.inner.value(metric, life, ended)
+
+    def completed(self, life: Life, ended: RequestEnded) -> None:
+        self.at_ps.append(ended.at_ps)
+        self.inner.completed(life, ended)
+
+    def missed(self) -> None:
+        self.inner.missed()
+
+    def rows(self, gaps: LogHistogram) -> list[dict[str, Any]]:
+        return self.inner.rows(gaps)
 
 
 def latencies(job: Job, trace: Workload | None) -> dict[str, Any]:
