@@ -98,9 +98,9 @@ def run_trial(job: Job, trace: Workload | None) -> dict[str, Any]:
     """In a worker: make the run and say what a search wants to know of it."""
     if job.asked == LATENCIES:
         return latencies(job, trace)
-    if job.asked == BATCH:
-        return {"requests_per_s": steady_rps(job, trace)}
     began_s = time.process_time()
+    if job.asked == BATCH:
+        return {"requests_per_s": steady_rps(job, trace), "cpu_s": time.process_time() - began_s}
     stop = job.asked == DECIDE
     found: dict[str, Any] = {
         "passed": False,
