@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import asdict, define, field
+from attrs import asdict, define, field, fields
 
 from emu.record.entries import Entry, StepFinished, StepStarted
 from emu.record.slo import Limit
@@ -24,7 +24,7 @@ from emu.view.index import EVERY_ENTRIES, Index
 from emu.view.life import about
 from emu.view.recording import PIECE_BYTES, Recording
 from emu.view.state import ClusterState
-from emu.view.survey import Interval, Limits, MarkView, Survey
+from emu.view.survey import Interval, Limits, Mark, MarkView, Survey
 
 INDEX: Final = "record.index"
 _STARTED: Final = b'{"entry":"StepStarted"'
@@ -212,7 +212,7 @@ class Reader:
         folder = self.recording.folder
         if not (folder / self.recording.path.name).is_file() or not self._index.places:
             return
-        last = {"survey": _survey_values(self.survey), "front": snapshot.dump(self._front.state)}
+        last = {"shape": _shape(), "survey": _survey_values(self.survey), "front": snapshot.dump(self._front.state)}
         try:
             self._index.keep(folder / INDEX, self.recording.size_bytes, last)
         except OSError:
@@ -223,10 +223,18 @@ class Reader:
         if found is None:
             return
         index, last = found
+        if last.get("shape") != _shape():
+            index.close()
+            return
         self._index.close()
         self._index = index
         _restore_survey(self.survey, last["survey"])
         self._front = _Cursor(snapshot.load(self.started, last["front"]), self.recording.size_bytes)
+
+
+def _shape() -> str:
+    kept = ",".join(field.name for field in fields(Interval))
+    return f"{snapshot.SHAPE};{kept};{','.join(mark.name for mark in Mark)}"
 
 
 def _survey_values(survey: Survey) -> dict[str, Any]:

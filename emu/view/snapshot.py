@@ -20,6 +20,16 @@ _NESTED = ("queue", "reservations", "loans", "decoding", "prefills")
 _PLAIN = tuple(field.name for field in fields(MachineRow) if field.name not in _NESTED)
 
 
+SHAPE = (
+    ";".join(
+        f"{kind.__name__}:{','.join(field.name for field in fields(kind))}"
+        for kind in (RequestRow, TransferRow, LoanRow, MachineRow, FaultRow)
+    )
+    + f";{','.join(EndedView._fields)}"
+)
+"""What is kept, by name: a snapshot of another shape was made by another version, and is not read."""
+
+
 def dump(state: ClusterState) -> dict[str, Any]:
     """As JSON can hold it."""
     return {

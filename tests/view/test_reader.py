@@ -97,6 +97,14 @@ def test_an_index_of_another_record_is_not_believed(kept: Path, tmp_path: Path) 
     reader.close()
 
 
+def test_an_index_of_another_version_is_not_believed(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (kept / INDEX).is_file()
+    monkeypatch.setattr("emu.view.snapshot.SHAPE", "another")
+    reader = Reader(kept)
+    assert reader.front_ps == 0
+    reader.close()
+
+
 def test_an_index_that_was_cut_off_is_not_believed(kept: Path, tmp_path: Path) -> None:
     cut = (kept / INDEX).read_bytes()[:-40]
     (tmp_path / "cut").write_bytes(cut)
