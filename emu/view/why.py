@@ -276,7 +276,7 @@ class _Inquiry:
             tokens = sum(piece.tokens for piece in machine.prefills)
             parts.append(f"prefills {_names(piece.request for piece in machine.prefills)} ({tokens:,} tokens)")
         if machine.sequences:
-            parts.append(f"decodes {machine.sequences} sequences")
+            parts.append(f"decodes {machine.sequences} sequence{'s' if machine.sequences > 1 else ''}")
         self._say(f"{machine.name} {' and '.join(parts)}, a batch that runs for {age}", None, machine.number)
 
 

@@ -126,7 +126,8 @@ class Words:
         if entry.sequences:
             joined = f", {_list(entry.joined)} joined" if entry.joined else ""
             left = f", {_list(entry.left)} left" if entry.left else ""
-            parts.append(f"decodes {entry.sequences} sequences{joined}{left}")
+            several = "s" if entry.sequences > 1 else ""
+            parts.append(f"decodes {entry.sequences} sequence{several}{joined}{left}")
         return f"{self.name(entry.machine)} {' and '.join(parts)}; {entry.free_blocks:,} blocks free"
 
     def _step_finished(self, entry: e.StepFinished) -> str:

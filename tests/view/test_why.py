@@ -84,7 +84,7 @@ def test_a_circle_that_a_batch_can_open_is_none() -> None:
     ]
     chain = why_request(cluster(entries, 9.0), 1)
     assert not chain.deadlock
-    assert chain.links[-1].words == "decode-0 decodes 1 sequences, a batch that runs for 9.000 s"
+    assert chain.links[-1].words == "decode-0 decodes 1 sequence, a batch that runs for 9.000 s"
 
 
 def test_what_computes_names_its_batch() -> None:

@@ -110,7 +110,10 @@ def _grid(scene: Scene, columns: int, width: int, draw: Draw, scale: float) -> l
 def doing_line(scene: Scene, machine: MachineView) -> Line:
     """What its worker does: glyph, word, batch, for how long."""
     state = machine.doing
-    long = age(scene.view.at_ps - (machine.down_ps if machine.down_ps != NEVER else machine.since_ps))
+    since_ps = machine.down_ps if machine.down_ps != NEVER else machine.since_ps
+    if state == "paused":
+        since_ps = max(f.at_ps for f in scene.view.faults if machine.number in f.machines)
+    long = age(scene.view.at_ps - since_ps)
     parts = [Span(f"{GLYPHS.get(state, '?')} {state:<8}", state)]
     if machine.prefills:
         tokens = sum(piece.tokens for piece in machine.prefills)
