@@ -182,6 +182,8 @@ def headline(view: ClusterView, found: tuple[Finding, ...]) -> str:
         return f"all well: {view.counts.open} requests open, nothing stuck, every machine answers"
     worst = found[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    if worst.kind == "law":
+        return f"{worst.words}{more}"
     return f"{worst.words} for {seconds(view.at_ps - worst.since_ps, 1)}{more}"
 
 

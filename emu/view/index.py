@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 
 from attrs import frozen
 
-EVERY_ENTRIES: Final = 8192
+EVERY_ENTRIES: Final = 4096
 FORMAT: Final = 1
 _HEAD: Final = struct.Struct("<qqqq")
 _LAST: Final = -1  # in the place of a time: the survey of the whole, and the end of the file

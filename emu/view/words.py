@@ -106,6 +106,8 @@ class Words:
         return " to ".join(names) if names else "the router"
 
     def _struck(self, entry: e.FaultStruck) -> str:
+        if entry.request >= 0 and entry.machine < 0:
+            return f"FAULT {e.FaultCode(entry.kind).word.replace('_', ' ')}: r{entry.request}"
         whom = f" (r{entry.request})" if entry.request >= 0 else ""
         word = e.FaultCode(entry.kind).word.replace("_", " ")
         return f"FAULT {word}: {self._whom(entry.machine, entry.peer)}{whom}, with {entry.live} open requests"
