@@ -83,6 +83,7 @@ class Hunt:
     database: Path | None = None
     properties: tuple[Property, ...] = PROPERTIES
     progress: Callable[[Tally], None] = lambda _: None
+    shrinks: bool = True
     tally: Tally = field(init=False, factory=Tally)
     _clusters: Clusters = field(init=False)
     _first: int | None = field(init=False, default=None)  # examples until the first finding
@@ -111,6 +112,12 @@ class Hunt:
                 if findings:
                     return Caught(scenario, run, findings[0], by.name, 0)
         return None
+
+    def first(self, limits: Limits) -> Finding | None:
+        """What `go` finds, as it was found: not shrunk."""
+        self.shrinks = False
+        caught = self.go(limits)
+        return None if caught is None else caught.finding
 
     def go(self, limits: Limits) -> Caught | None:
         """Examples until one breaks something, and then the smallest that breaks the same; None within the limits."""
@@ -168,7 +175,9 @@ class Hunt:
             finding = Finding(law.name, law.statement, caught.finding.at_ps, what)
             return evolve(caught, finding=finding, property=law.name)
         # not inside the handler: a policy's traceback would tell of the fuzzer's own exception
-        return None if found is None else self._smallest(found.caught, found.pick)
+        if found is None:
+            return None
+        return self._smallest(found.caught, found.pick) if self.shrinks else found.caught
 
     def _example(self, scenario: Scenario, by: str, pick: int) -> None:
         if self._first is None:

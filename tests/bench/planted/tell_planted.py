@@ -1,0 +1,117 @@
+"""What the hunts came to, as docs/bug_finding.md: python -m bench.planted.tell_planted. It hunts nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import sqrt
+from pathlib import Path
+from statistics import median
+
+import click
+
+from bench.planted.find_planted import NAMES, Result, read
+from bench.planted.misses import WHY
+
+HERE = Path(__file__).parent
+SMALLEST = "smallest: requests, machines, faults, late messages"
+DOC = HERE.parents[2] / "docs" / "bug_finding.md"
+
+
+def interval(found: int, tries: int) -> tuple[float, float]:
+    """Wilson's interval of a share, at 95 %."""
+    z = 1.96
+    share, spread = found / tries, z * z / tries
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * sqrt(share * (1 - share) / tries + spread / (4 * tries)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def genuine(result: Result) -> bool:
+    """Found, and clean code passes the same case."""
+    return bool(result["found"] and not result["also_clean"])
+
+
+def row(name: str, results: Sequence[Result]) -> str:
+    """One line of the table."""
+    bug, hits = NAMES[name], [result for result in results if genuine(result)]
+    low, high = interval(len(hits), len(results))
+    kind = " ".join(word for word, is_so in (("window", bug.window), ("wastes", bug.wastes)) if is_so) or "-"
+    share = f"{len(hits)}/{len(results)} ({low:.0%} to {high:.0%})"
+    if not hits:
+        cpu_s = sum(result["cpu_s"] for result in results) / len(results)
+        return f"| `{name}` | {kind} | {share} | - | {cpu_s:.1f} | - | {bug.what} |"
+    after, cpu_s = median(hit["after"] for hit in hits), median(hit["cpu_s"] for hit in hits)
+    sizes = [median(hit[key] for hit in hits) for key in ("small_requests", "small_machines", "small_faults")]
+    delays = median(hit["small_delays"] for hit in hits)
+    size = " ".join(f"{each:g}" for each in (*sizes, delays))
+    laws = ", ".join(sorted({hit["law"] for hit in hits}))
+    return f"| `{name}` | {kind} | {share} | {after:g} | {cpu_s:.1f} | {size} | {bug.what}: {laws} |"
+
+
+def page(results: Sequence[Result]) -> Iterator[str]:
+    """The whole page."""
+    planted = [result for result in results if result["bug"] in NAMES]
+    clean = [result for result in results if result["bug"] is None]
+    by_bug = {name: [result for result in planted if result["bug"] == name] for name in NAMES}
+    by_bug = {name: found for name, found in by_bug.items() if found}
+    found = [name for name, hunts in by_bug.items() if any(map(genuine, hunts))]
+    hits = [result for result in planted if genuine(result)]
+    yield from (HERE / "bug_finding_head.md").read_text().splitlines()
+    seeds = sorted({len(hunts) for hunts in by_bug.values()})
+    limits = sorted({result["limit"] for result in planted})
+    most, cpu_s = " or ".join(map(str, limits)), sum(result["cpu_s"] for result in planted)
+    yield (
+        f"Run: {len(planted)} hunts of {len(by_bug)} planted bugs, {' or '.join(map(str, seeds))} seeds each, at most "
+        f"{most} examples a hunt, {cpu_s:.0f} CPU seconds."
+    )
+    yield ""
+    equal = [name for name in by_bug if name not in found and WHY.get(name, "").startswith("changes nothing")]
+    yield (
+        f"**Found by at least one seed: {len(found)} of {len(by_bug)}"
+        f" ({len(found) / (len(by_bug) - len(equal)):.0%} of the {len(by_bug) - len(equal)} that change anything).** "
+        f"Of all hunts {sum(map(genuine, planted)) / len(planted):.0%} found theirs. Median smallest case: "
+        + ", ".join(
+            f"{median(hit[key] for hit in hits):g} {word}"
+            for key, word in (
+                ("small_requests", "requests"),
+                ("small_machines", "machines"),
+                ("small_faults", "faults"),
+                ("small_delays", "late messages"),
+            )
+        )
+        + "."
+    )
+    yield ""
+    heads = ("bug", "kind", "seeds that find it (95 %)", "examples", "CPU s", SMALLEST, "what, and by which law")
+    yield f"| {' | '.join(heads)} |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, hunts in by_bug.items():
+        yield row(name, hunts)
+    yield ""
+    yield "## The misses"
+    yield ""
+    for name in by_bug:
+        if name not in found:
+            yield f"- `{name}`: {NAMES[name].what}. {WHY.get(name, 'Not understood yet.')}"
+    yield ""
+    yield "## Clean code"
+    yield ""
+    if clean:
+        alarms = sum(result["found"] for result in clean)
+        examples, cpu_s = (sum(result[key] for result in clean) for key in ("examples", "cpu_s"))
+        requests, pairs = sum(result["requests"] for result in clean), max(result["pairs"] for result in clean)
+        yield (
+            f"{examples} examples without faults ({requests} checked requests, {pairs} state-event pairs): {alarms} "
+            f"false alarms. {requests / cpu_s:.0f} checked requests and {pairs / cpu_s:.2f} pairs a CPU second."
+        )
+
+
+@click.command()
+@click.option("--kept", "files", multiple=True, type=click.Path(path_type=Path), default=(HERE / "results.jsonl",))
+def main(files: tuple[Path, ...]) -> None:
+    """Write docs/bug_finding.md from the results that were kept."""
+    DOC.write_text("\n".join(page([result for file in files for result in read(file)])) + "\n")
+
+
+if __name__ == "__main__":
+    main()
