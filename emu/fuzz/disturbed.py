@@ -14,7 +14,8 @@ from emu.record import entries as e
 from emu.scenario.schema import Fault, Scenario
 
 MESSAGES: Final = ("Grant", "Assign", "Reserve", "Acknowledge", "Heartbeat", "Ended", "Abandon")
-_OF_THE_WORLD: Final = (e.FaultStruck, e.FaultHealed, e.MachineClosed, e.BeliefClosed, e.RunEnded)
+_OF_THE_WORLD: Final = (e.FaultStruck, e.FaultHealed, e.MachineMoved, e.MachineClosed, e.BeliefClosed, e.RunEnded)
+"""What strikes, how a run ends, and machines that go home when their router happens to look."""
 
 
 def strikes_nothing(scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:

@@ -87,7 +87,7 @@ def main(
         work.append((None, first_seed, clean, faults))
     work = [each for each in work if (each[0], each[1], each[3]) not in done]
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool, kept.open("a") as file:
+    with ProcessPoolExecutor(jobs) as pool, kept.open("a") as file:
         hunts = [pool.submit(hunt, *each) for each in work]
         for number, future in enumerate(as_completed(hunts), 1):
             result = future.result()
