@@ -17,6 +17,7 @@ from emu.record import entries as e
 from emu.run import Cluster, to_ps
 
 TIMES: Final = 2  # as long as the reference, at most
+_AMPLE_LEASE_PS: Final = 30 * 10**12
 _AMPLE: Final = 4  # times the blocks that all requests together may come to
 
 
@@ -25,6 +26,7 @@ def regrets(cluster: Cluster, run: Judged) -> Iterator[str]:
     scenario = cluster.scenario
     if scenario.faults or scenario.delays:
         return
+    yield from _lost(cluster, run)
     ample = _has_room(cluster)
     yield from Fairness(cluster, run).read(ample and ":" not in scenario.router.policy)
     if ample:
@@ -43,6 +45,16 @@ def _has_room(cluster: Cluster) -> bool:
 
 def _prefills(cluster: Cluster) -> list[int]:
     return [index for index, machine in enumerate(cluster.machines) if machine.group.pool != "decode"]
+
+
+def _lost(cluster: Cluster, run: Judged) -> Iterator[str]:
+    """Recovery hides what went wrong: nothing is lost where nothing struck, but for leases shorter than transfers."""
+    if to_ps(cluster.scenario.transfer.lease_s) < _AMPLE_LEASE_PS:
+        return
+    for entry in run.entries:
+        if isinstance(entry, e.AttemptLost):
+            yield f"attempt {entry.attempt} of request {entry.request} was lost, and no fault had struck"
+            return
 
 
 def _slow(cluster: Cluster, run: Judged) -> Iterator[str]:

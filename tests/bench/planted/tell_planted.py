@@ -102,15 +102,34 @@ def page(results: Sequence[Result]) -> Iterator[str]:
         requests, pairs = sum(result["requests"] for result in clean), max(result["pairs"] for result in clean)
         yield (
             f"{examples} examples without faults ({requests} checked requests, {pairs} state-event pairs): {alarms} "
-            f"false alarms. {requests / cpu_s:.0f} checked requests and {pairs / cpu_s:.2f} pairs a CPU second."
+            f"findings. {requests / cpu_s:.0f} checked requests and {pairs / cpu_s:.2f} pairs a CPU second."
         )
+
+
+def mutation(mutants: Sequence[Result]) -> Iterator[str]:
+    """What mutants came to."""
+    killed = [mutant for mutant in mutants if mutant["killed"]]
+    low, high = interval(len(killed), len(mutants))
+    yield ""
+    yield "## Mutants"
+    yield ""
+    yield (
+        f"{len(killed)} of {len(mutants)} first-order mutants of emu/control and emu/node were killed by 120 examples "
+        f"each ({low:.0%} to {high:.0%}), without faults. The sample is small, and the survivors are not sorted yet:"
+    )
+    yield ""
+    for mutant in mutants:
+        if not mutant["killed"]:
+            yield f"- `{mutant['module']}`: `{mutant['difference']}`"
 
 
 @click.command()
 @click.option("--kept", "files", multiple=True, type=click.Path(path_type=Path), default=(HERE / "results.jsonl",))
 def main(files: tuple[Path, ...]) -> None:
     """Write docs/bug_finding.md from the results that were kept."""
-    DOC.write_text("\n".join(page([result for file in files for result in read(file)])) + "\n")
+    lines = list(page([result for file in files for result in read(file)]))
+    mutants = read(HERE / "mutants.jsonl")
+    DOC.write_text("\n".join([*lines, *(mutation(mutants) if mutants else ())]) + "\n")
 
 
 if __name__ == "__main__":
