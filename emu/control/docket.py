@@ -18,7 +18,7 @@ class Docket:
     apart_ps: int  # between two that are tried
     deaths: dict[int, int] = field(init=False, factory=dict)
     convicted: set[int] = field(init=False, factory=set)
-    _next_ps: int = field(init=False, default=0)
+    _next_ps: int = field(init=False, default=0)  # no suspect is placed before
     _tried: dict[int, int] = field(init=False, factory=dict)  # request -> when it was placed for its trial
 
     def died(self, requests: list[int]) -> None:
@@ -29,17 +29,15 @@ class Docket:
         for request in requests:
             self.deaths[request] = self.deaths.get(request, 0) + 1
 
-    def earliest_ps(self, request: int, due_ps: int) -> int:
-        """When a request that was due at `due_ps` may be placed."""
-        if self.deaths.get(request, 0) < self.limit:
-            return due_ps
-        self._next_ps = max(due_ps, self._next_ps) + self.apart_ps
-        return self._next_ps - self.apart_ps
+    def earliest_ps(self, request: int, now: int) -> int:
+        """When a request that may be placed now at the earliest is to be placed, as others stand."""
+        return now if self.deaths.get(request, 0) < self.limit else max(now, self._next_ps)
 
     def placed(self, request: int, now: int) -> None:
         """Another attempt of it begins."""
         if self.deaths.get(request, 0) >= self.limit:
             self._tried[request] = now
+            self._next_ps = now + self.apart_ps
 
     def forget(self, request: int) -> None:
         """It is over."""

@@ -181,7 +181,7 @@ class Recovery:
             self._close(request_id)
             return (Fail(entry.submit.request, entry.attempt, "poison" if poison else "max_attempts"),)
         due_ps = now + (self.rules.retry_backoff_ps << entry.attempt)
-        heapq.heappush(self.waiting, (self.docket.earliest_ps(request_id, due_ps), request_id))
+        heapq.heappush(self.waiting, (due_ps, request_id))
         return ()
 
     def due(self, now: int) -> tuple[Command, ...]:
@@ -194,6 +194,9 @@ class Recovery:
             _, request_id = heapq.heappop(self.waiting)
             entry = self.open.get(request_id)
             if entry is None or entry.prefill != NOWHERE:
+                continue
+            if (earliest_ps := self.docket.earliest_ps(request_id, now)) > now:
+                heapq.heappush(self.waiting, (earliest_ps, request_id))
                 continue
             placed = self.place(entry.submit, entry.attempt + 1, now)
             if placed:

@@ -26,9 +26,13 @@ def test_a_culprit_among_many_is_found_and_no_other(crowds: list[list[int]], lim
 
 def test_suspects_are_tried_one_after_the_other() -> None:
     docket = Docket(1, APART)
-    assert docket.earliest_ps(1, 7) == 7, "nobody has died under it"
+    docket.placed(1, 7)
     docket.died([1, 2, 3])
-    assert [docket.earliest_ps(request, 50) for request in (1, 2, 3, 4)] == [50, 50 + APART, 50 + 2 * APART, 50]
+    assert docket.convicted == set(), "it was not tried"
+    for number, request in enumerate((1, 2, 3)):
+        assert docket.earliest_ps(request, 50) == 50 + number * APART
+        docket.placed(request, 50 + number * APART)
+    assert docket.earliest_ps(4, 50) == 50, "nobody has died under it"
 
 
 def test_who_is_over_is_forgotten() -> None:
