@@ -484,7 +484,6 @@ def router_rules(scenario: Scenario, seated: Seated) -> RouterRules:
         max_attempts=router.max_attempts,
         retry_backoff_ps=to_ps(router.retry_backoff_s),
         poison_limit=router.poison_limit,
-        suspects_apart_ps=4 * to_ps(router.detect_after_s),
     )
     return RouterRules(
         policy=seated.routing() or policy(router.policy, router.prefill_queue_limit_tokens),

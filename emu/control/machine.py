@@ -261,7 +261,10 @@ class Machine:
         self._count(reserve.number)
         request = reserve.request
         self.receiver.ask(reserve, self.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens))
-        granted = () if self.rules.get else self._grants(now)
+        if isinstance(self.receiver, Fetching):
+            self.receiver.await_offer((request.request_id, reserve.attempt), now)
+            return ()
+        granted = self._grants(now)
         if granted:
             self.look |= self.scheduler.decoder.too_long()
         return granted
@@ -401,10 +404,12 @@ class Machine:
         if self.rules.completions_lost and isinstance(self.receiver, Fetching):
             for key in self.receiver.overdue(now):
                 commands += self._read_again(key, now)
+            for key in self.receiver.stale(now):
+                commands += (*self.receiver.give_up(key, now), self.attempts.lost(key, "lease_expired", now))
         self.receiver.early.sweep(now)
         self.attempts.barred.sweep(now)
         for key in self.receiver.leases.sweep(now):
-            self.receiver.expired(key, now)
+            commands += self.receiver.expired(key, now)
             commands += (self.attempts.lost(key, "lease_expired", now),)
         return commands + self.receiver.cleared(now) if self.receiver.fenced else commands
 

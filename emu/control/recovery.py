@@ -60,7 +60,7 @@ class RecoveryRules:
     max_attempts: int = 4
     retry_backoff_ps: int = 10**11  # before the second attempt; twice as long before each further one
     poison_limit: int = 2  # machines that die under a request before it is suspected
-    suspects_apart_ps: int = 2 * 10**12
+    suspects_apart_ps: int = 32 * 10**12
     patience_ps: int = 60 * 10**12  # how long a request waits for machines while there are none for it
     audit_ps: int = 0  # machines are asked so often for what they know of the open attempts; 0: no message is ever lost
 

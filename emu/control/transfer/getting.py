@@ -94,12 +94,13 @@ class Offering(Sender):
         return ()
 
     def heartbeats(self, now: int) -> tuple[Command, ...]:
-        """One message to each destination that has offers; those of which it says nothing are made again."""
+        """One message to each destination that waits for our caches; offers of which it says nothing are made again."""
         wanted: dict[int, list[Key]] = {}
         again: tuple[Command, ...] = ()
         for key, transfer in self.open.items():
-            if transfer.state is Source.COMPUTED:
+            if transfer.state is not Source.DRAINING:
                 wanted.setdefault(transfer.sequence.peer, []).append(key)
+            if transfer.state is Source.COMPUTED:
                 transfer.asked += 1
                 if transfer.asked > 2:
                     again += (self._offer(transfer, now),)
@@ -140,6 +141,16 @@ class Fetching(Receiver):
             self.open[key] = Wanted(reserve, blocks)
             self.queued_blocks += blocks
 
+    def await_offer(self, key: Key, now: int) -> None:
+        """From now on its source must be heard of, until it offers the cache."""
+        wanted = self.open.get(key)
+        if isinstance(wanted, Wanted) and wanted.offer is None:
+            self.leases.grant(key, now)
+
+    def expired(self, key: Key, now: int) -> tuple[Command, ...]:
+        """Its source, which was to compute it, has been silent for as long as a lease."""
+        return self.give_up(key, now)
+
     def offered(self, offer: Offer, blocks: int, now: int) -> tuple[Command, ...]:
         """A cache is there to be read: it waits its turn for blocks."""
         key = (offer.request.request_id, offer.attempt)
@@ -155,6 +166,7 @@ class Fetching(Receiver):
             self.queued_blocks += blocks
         assert isinstance(wanted, Wanted)
         if wanted.offer is None:
+            self.leases.end(key)
             wanted.offer = offer
             wanted.reserve = wanted.reserve._replace(sent_ps=offer.sent_ps)
             self.queue.append(wanted)
@@ -229,6 +241,7 @@ class Fetching(Receiver):
             return super().give_up(key, now)
         assert isinstance(wanted, Wanted)
         if wanted.offer is None:
+            self.leases.end(key)
             self.queue.append(wanted)  # only to leave it at once
         return (*super().give_up(key, now), self._last_word(wanted, now))
 
@@ -243,6 +256,7 @@ class Fetching(Receiver):
 
     def heard(self, message: Heartbeat, now: int) -> tuple[Command, ...]:
         self.rights.renew(message.transfers, now)
+        self.leases.renew(message.transfers, now)
         lost = (key for key in message.transfers if key not in self.open and key in self.committed)
         return tuple(Send(message.machine, Acknowledge(*key, self.here, self.layers, (), now)) for key in lost)
 

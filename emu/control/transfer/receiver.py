@@ -141,9 +141,10 @@ class Receiver:
             return (self._dequeue(incoming, DestinationEvent.ABANDON, "abandoned", message.sent_ps),)
         return (self._clear(incoming, DestinationEvent.ABANDON, "abandoned", message.sent_ps),)
 
-    def expired(self, key: Key, now: int) -> None:
+    def expired(self, key: Key, now: int) -> tuple[Command, ...]:
         """Its source has been silent for as long as a lease."""
         self._fence(self.open[key], DestinationEvent.EXPIRE, now)
+        return ()
 
     def heard(self, message: Heartbeat, now: int) -> tuple[Command, ...]:
         """These are still on their way. One that was committed has lost its acknowledgement."""
