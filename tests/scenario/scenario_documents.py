@@ -68,7 +68,7 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "heartbeat_s": st.floats(0.001, 9),
         "signal_s": st.just(0.0) | SECONDS,
         "layer_sync_s": st.just(0) | SECONDS,
-        "max_flight_s": SECONDS,
+        "max_flight_s": st.floats(0.5, 9e6),  # no write of the faults below is later
     },
     "network": {
         "control_latency_s": st.just(0) | SECONDS,
