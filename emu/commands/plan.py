@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+COLUMNS = 132
 HELD, LAW_BROKEN, RUN_FAILED, INTERRUPTED = 0, 1, 3, 130
 
 _STATUSES = """\b
@@ -76,7 +77,8 @@ def _say(outcome: dict[str, Any], out: Path | None) -> None:
 
     from emu.screen.plan import plan_table
 
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+    console = Console(highlight=False, markup=False)
+    console.width = max(console.width, COLUMNS)  # a narrow terminal folds lines; nothing is left out
     console.print(plan_table(outcome))
     for one in outcome.get("exhaustive", ()):
         regret = "-" if one["regret"] is None else f"{one['regret']:.1%}"

@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from emu.sweep.sweep import Swept
 
+COLUMNS = 132
 HELD, LAW_BROKEN, RUN_FAILED, INTERRUPTED = 0, 1, 3, 130
 
 _STATUSES = """\b
@@ -80,7 +81,8 @@ def _say(found: Swept, out: Path | None) -> None:
 
     from emu.screen.sweep import MOST_ROWS, sweep_table
 
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+    console = Console(highlight=False, markup=False)
+    console.width = max(console.width, COLUMNS)  # a narrow terminal folds lines; nothing is left out
     console.print(sweep_table(found.rows, found.varied))
     if len(found.rows) > MOST_ROWS:
         console.print(f"and {len(found.rows) - MOST_ROWS} more")

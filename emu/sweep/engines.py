@@ -119,9 +119,9 @@ class RayEngine:
                 configure_logging=False,
                 log_to_driver=False,
             )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            said = str(error).strip().split("\n")[0]
-            raise Refusal(f"--address {address}", f"expected a Ray cluster to join; {said}") from None
+        except Exception as error:  # Ray raises bare ones when its processes do not come up
+            where = "--engine ray" if address is None else f"--address {address}"
+            raise Refusal(where, f"expected a Ray cluster; {_said(error)}") from None
         self.room = 2 * (jobs if address is None else max(1, int(ray.cluster_resources().get("CPU", 1))))
         self._remote = ray.remote(num_cpus=1, max_retries=0)(work)
         self._traces = {path: ray.put(trace) for path, trace in traces.items()}
