@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from attrs import evolve
 
-from emu.reliability.cells import table
+from emu.reliability.cells import Cell, table
+from emu.reliability.matrix import Matrix, fill
 from emu.reliability.page import page
 from emu.reliability.plans import Tally, drawn
 from emu.reliability.rolling import Curve, crash_of_a_tenth, measured, rolling_restart, shipped, surge
@@ -30,9 +33,33 @@ def overloads() -> list[Curve]:
     return [peak, twice, three]
 
 
+def counted(direction: str, processes: int) -> dict[tuple[str, str], Cell]:
+    """The table of one direction, a process a kind."""
+    cells: dict[tuple[str, str], Cell] = {}
+    with ProcessPoolExecutor(processes) as pool:
+        for found in pool.map(_of_kind, repeat(direction), KINDS):
+            cells |= found
+            sys.stderr.write(f"\rtable: {len({kind for kind, _ in cells})} kinds")
+    return cells
+
+
+def _of_kind(direction: str, kind: str) -> dict[tuple[str, str], Cell]:
+    return table(Trials(), direction, (kind,), aimed_at=6)
+
+
+def filled(worlds: int, processes: int) -> Matrix:
+    """The matrix of moves, from so many worlds."""
+    matrix = Matrix()
+    with ProcessPoolExecutor(processes) as pool:
+        for part in pool.map(fill, [range(first, worlds, processes) for first in range(processes)]):
+            matrix.add(part)
+    return matrix
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m emu.reliability", description=__doc__)
     parser.add_argument("--plans", type=int, default=10_000, help="how many plans are drawn")
+    parser.add_argument("--worlds", type=int, default=600, help="that the moves' faults are aimed in")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seconds", type=float, default=120.0, help="of arrivals in each whole cluster")
     parser.add_argument("--out", type=Path, default=Path("docs/reliability.md"))
@@ -41,7 +68,8 @@ def main() -> int:
     def tell(tally: Tally) -> None:
         sys.stderr.write(f"\r{tally.plans} plans, {len(tally.bad)} broke something")
 
-    tables = {"put": table(Trials(), "put")}
+    tables = {"put": counted("put", arguments.processes)}
+    matrix = filled(arguments.worlds, arguments.processes)
     tally = drawn(0, arguments.plans, arguments.processes, tell)
     whole = shipped("splitwise_hh.toml")
     whole = evolve(whole, workload=evolve(whole.workload, duration_s=arguments.seconds))
@@ -50,10 +78,11 @@ def main() -> int:
         measured("A rolling restart of all machines (splitwise_hh, 70 RPS)", rolling_restart(whole, 30.0, 1.5)),
     ]
     curves += overloads()
-    command = f"python -m emu.reliability --plans {arguments.plans} --seconds {arguments.seconds:g}"
-    arguments.out.write_text(page(tables, KINDS, tally, curves, command))
+    asked = f"--plans {arguments.plans} --worlds {arguments.worlds} --seconds {arguments.seconds:g}"
+    command = f"python -m emu.reliability {asked}"
+    arguments.out.write_text(page(tables, KINDS, matrix, tally, curves, command))
     bad = any(cell.bad for cells in tables.values() for cell in cells.values())
-    return int(bad or bool(tally.bad) or any(curve.broken for curve in curves))
+    return int(bad or bool(matrix.broken or tally.bad) or any(curve.broken for curve in curves))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from emu.reliability.cells import Cell, why_not
+from emu.reliability.matrix import COLUMNS, WANTED, Matrix, moves
 from emu.reliability.phases import PHASES
 from emu.reliability.plans import Tally
 from emu.reliability.rolling import Curve
@@ -15,6 +16,7 @@ _SHORT = ("queued", "prefilling", "moving, 1st half", "moving, 2nd half", "decod
 def page(
     tables: Mapping[str, Mapping[tuple[str, str], Cell]],
     kinds: Sequence[str],
+    matrix: Matrix,
     tally: Tally,
     curves: Iterable[Curve],
     command: str,
@@ -34,7 +36,7 @@ def page(
             _grid(cells, kinds),
             _rest(cells, kinds),
         ]
-    parts += [_costs(tables), _drawn(tally)]
+    parts += [_costs(tables), _moves(matrix), _drawn(tally)]
     parts += [_curve(curve) for curve in curves]
     return "\n\n".join(parts) + "\n"
 
@@ -75,6 +77,36 @@ def _costs(tables: Mapping[str, Mapping[tuple[str, str], Cell]]) -> str:
         orphan_s = max(cell.longest_orphan_s for cell in there)
         lines.append(f"| {kind} | {strikes} | {detect} | {orphan_s:.2f} | {again / strikes:.0f} |")
     return "\n".join(["## What a strike costs", "", *lines])
+
+
+def _moves(matrix: Matrix) -> str:
+    lines = [f"| table | in state | next move | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 3) + "|"]
+    reasons: dict[str, list[str]] = {}
+    for move in moves():
+        counts = [matrix.reached.get((move, column), 0) for column in COLUMNS]
+        lines.append(f"| {' | '.join(move)} | {' | '.join(str(count) for count in counts)} |")
+        for column, count in zip(COLUMNS, counts, strict=True):
+            if count < WANTED:
+                cell = f"{move[0]} {move[1]} - {move[2]}/{column}"
+                reasons.setdefault(matrix.why_not(move, column), []).append(cell)
+    short = [f"- {reason} ({len(cells)} cells): {'; '.join(cells)}" for reason, cells in reasons.items()]
+    broken = "\n".join(f"- {what}" for what in matrix.broken[:20]) or "No law was broken in any of them."
+    return "\n".join(
+        [
+            "## Every move of the transition tables",
+            "",
+            f"How often a fault struck an attempt that was in a state and would have made that move next, in "
+            f"{matrix.runs} runs; a cell is full at {WANTED} a process.",
+            "",
+            *lines,
+            "",
+            f"Cells reached less than {WANTED} times, and why:",
+            "",
+            *short,
+            "",
+            broken,
+        ]
+    )
 
 
 def _drawn(tally: Tally) -> str:

@@ -84,12 +84,12 @@ def draw_scenario(seed: int) -> Scenario:
     return evolve(scenario, faults=draw_plan(seed, scenario))
 
 
-def draw_plan(seed: int, scenario: Scenario, most: int = 3) -> tuple[Fault, ...]:
-    """From one to `most` faults against the scenario's machines and the first of its requests."""
+def draw_plan(seed: int, scenario: Scenario, most: int = 3, kinds: tuple[FaultKind, ...] = KINDS) -> tuple[Fault, ...]:
+    """From one to `most` faults of these kinds against the scenario's machines and the first of its requests."""
     draws = random.Random(f"{seed}/plan")
     names = machine_names(scenario)
     requests = len(scenario.workload.requests) or 10
-    plan = [_fault(draws, names, requests) for _ in range(draws.randrange(1, most + 1))]
+    plan = [_fault(draws, names, requests, kinds) for _ in range(draws.randrange(1, most + 1))]
     away = {fault.machine for fault in plan if fault.kind == "drain"}
     poisons = [fault for fault in plan if fault.kind == "poison"]
     kept = tuple(
@@ -106,8 +106,8 @@ def _spared(machine: str | None, names: tuple[str, ...], away: set[str | None]) 
     return any(name.rpartition("-")[0] == pool and name not in away for name in names)
 
 
-def _fault(draws: random.Random, names: tuple[str, ...], requests: int) -> Fault:
-    kind = draws.choice(KINDS)
+def _fault(draws: random.Random, names: tuple[str, ...], requests: int, kinds: tuple[FaultKind, ...]) -> Fault:
+    kind = draws.choice(kinds)
     machine, heal_after_s = draws.choice(names), draws.choice(_HEAL_S)
     other = draws.choice([name for name in names if name != machine])
     counted: dict[str, Any] = {"nth": draws.randrange(1, 4), "count": draws.choice((1, 1, 2))}

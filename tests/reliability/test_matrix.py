@@ -1,0 +1,31 @@
+"""The matrix of moves: faults are aimed at stays that the world without them had, and strike there."""
+
+from emu.record import entries as e
+from emu.reliability.matrix import Matrix, fill, moves, trace
+from emu.scenario.draw import draw_scenario
+
+
+def test_a_trace_has_every_attempt_move_from_state_to_state() -> None:
+    traced = trace(draw_scenario(3))
+    assert traced.broken == ()
+    attempts = [stay for stay in traced.stays if stay.move[0] == "attempt"]
+    assert {stay.move for stay in traced.stays} <= set(moves())
+    first = [stay for stay in attempts if stay.move[1:] == ("queued", "start prefill")]
+    arrived = sum(isinstance(entry, e.Arrived) for entry in traced.entries)
+    assert len(first) >= arrived
+    assert all(stay.start_ps <= stay.end_ps for stay in traced.stays)
+
+
+def test_a_few_worlds_reach_the_moves_that_every_request_makes() -> None:
+    matrix = fill(range(2), 1)
+    assert matrix.broken == []
+    usual = ("source", "flushing", "acknowledge")
+    assert matrix.reached[usual, "crash source"] > 0
+    assert matrix.reached[usual, "lose"] > 0
+    assert all(count == 1 for count in matrix.reached.values())
+
+
+def test_cells_that_were_not_reached_say_why() -> None:
+    matrix = Matrix()
+    assert matrix.why_not(("source", "granted", "compute"), "lose") == "no message makes this move"
+    assert matrix.why_not(("source", "open", "grant"), "lose") == "not met in the worlds drawn"
