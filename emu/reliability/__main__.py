@@ -44,7 +44,7 @@ def counted(direction: str, processes: int) -> dict[tuple[str, str], Cell]:
 
 
 def _of_kind(direction: str, kind: str) -> dict[tuple[str, str], Cell]:
-    return table(Trials(), direction, (kind,), aimed_at=6)
+    return table(Trials(), direction, (kind,), aimed_at=5)
 
 
 def filled(worlds: int, processes: int) -> Matrix:
@@ -68,7 +68,7 @@ def main() -> int:
     def tell(tally: Tally) -> None:
         sys.stderr.write(f"\r{tally.plans} plans, {len(tally.bad)} broke something")
 
-    tables = {"put": counted("put", arguments.processes)}
+    tables = {direction: counted(direction, arguments.processes) for direction in ("put", "get")}
     matrix = filled(arguments.worlds, arguments.processes)
     tally = drawn(0, arguments.plans, arguments.processes, tell)
     whole = shipped("splitwise_hh.toml")

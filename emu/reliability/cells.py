@@ -29,7 +29,7 @@ from emu.scenario.schema import (
 
 _PS_PER_S: Final = 10**12
 _ON_ONE: Final = ("crash", "restart", "drain", "pause", "hang", "slow", "nic_down", "stale_report")
-_MESSAGES: Final = ("Assign", "Reserve", "Grant", "Heartbeat", "Signal", "Acknowledge")
+_MESSAGES: Final = ("Assign", "Reserve", "Grant", "Offer", "Heartbeat", "Signal", "Acknowledge")
 _OF_MESSAGES: Final = ("lose", "duplicate", "delay", "reorder")
 _OF_PUTS: Final = ("late_write", "post_fail", "lose_completion", "corrupt")
 _TRANSFERRING: Final = PHASES[2]
