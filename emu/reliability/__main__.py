@@ -44,7 +44,7 @@ def counted(direction: str, processes: int) -> dict[tuple[str, str], Cell]:
 
 
 def _of_kind(direction: str, kind: str) -> dict[tuple[str, str], Cell]:
-    return table(Trials(), direction, (kind,), aimed_at=5)
+    return table(Trials(), direction, (kind,), aimed_at=3)
 
 
 def filled(worlds: int, processes: int) -> Matrix:

@@ -160,7 +160,7 @@ def _faults(kind: str, stay: Stay, names: tuple[str, ...]) -> Iterator[Fault]:
             by_s = 1.0 if kind == "late_write" else None
             yield Fault(kind=kind, request=request, by_s=by_s)  # type: ignore[arg-type]
     elif kind in _OF_MESSAGES:
-        for message in _MESSAGES:
+        for message in _MESSAGES if stay.phase == PHASES[0] else ():  # the first of each from then on
             by_s = 0.3 if kind == "delay" else None
             yield Fault(kind=kind, message=message, request=request, at_s=stay.start_ps / _PS_PER_S, by_s=by_s)  # type: ignore[arg-type]
     elif kind == "cancel":
