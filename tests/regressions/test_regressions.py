@@ -1,0 +1,17 @@
+"""What once failed under faults: each scenario completes every request, with the right answers, under all laws."""
+
+from pathlib import Path
+
+import pytest
+
+from emu.reliability.trial import Trials
+from emu.scenario.load import load
+
+FOLDER = Path(__file__).parents[2] / "scenarios" / "regressions"
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_what_once_failed_does_not(path: Path) -> None:
+    trial = Trials().run(load(path))
+    assert any(strike.live for strike in trial.struck)
+    assert trial.clean, (trial.broken, trial.lost, trial.corrupted)
