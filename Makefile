@@ -9,7 +9,7 @@ BIN := .venv/bin
 # changed whenever what must be installed may have
 READY := .venv/.ready
 
-.PHONY: run test test-torch lint check validate clean bench provisioning provisioning-quick
+.PHONY: reliability run test test-torch lint check validate clean bench provisioning provisioning-quick
 
 run: $(READY)  ## the main job: a whole Splitwise cluster over two minutes of conversations
 	$(BIN)/emu run $(SCENARIO)
@@ -35,6 +35,9 @@ lint: $(READY)
 
 bench: $(READY)  ## what things cost, measured: docs/performance.md and docs/scaling.md (minutes of CPU)
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
+
+reliability: $(READY)  ## docs/reliability.md: every fault in every phase, every move, drawn plans, whole clusters (minutes of CPU)
+	$(BIN)/python -m emu.reliability $(RELIABILITY)
 
 check: lint test  ## the whole loop before a commit
 
