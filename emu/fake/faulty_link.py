@@ -218,10 +218,13 @@ class FaultyLink(FakeLink):
             connection.signal = None
         if (source, key) in self._orphans and not connection.flows and connection.signal is None:
             self._connections.pop((source, key), None)  # nobody is there to post anything behind it
-        elif connection.watched and not connection.flows and (source, key) in self._mute:
-            self._connections.pop((source, key), None)  # it is over, and nobody will hear of it
-        else:
-            super()._settle(source, key, connection)
+            return
+        if connection.watched and not connection.flows and (source, key) in self._mute:
+            connection.watched = False  # it is over, and its poster will not hear of it; the signal goes all the same
+            if connection.signal is None:
+                self._connections.pop((source, key), None)
+                return
+        super()._settle(source, key, connection)
 
     def _arrived(self, source: int, posted: PostSignal) -> None:
         """A signal comes to the memory that its data went to, or nowhere."""
