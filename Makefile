@@ -51,6 +51,7 @@ $(READY): pyproject.toml
 	if $(BIN)/python -m pip --version >/dev/null 2>&1; \
 	then $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
 	else $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --editable '.[dev]'; fi
+	$(BIN)/python -m compileall -q emu tui  # else whoever keeps Python from writing bytecode compiles all of it at each start
 	touch $(READY)
 
 clean:
