@@ -17,6 +17,11 @@ class Datasheet:
     source: str
 
 
+def has_datasheet(name: str) -> bool:
+    """Whether a shipped machine's profile says what a roofline needs; that of workers of our own does not."""
+    return "roofline" in read_profile("hardware", SHIPPED_HARDWARE, name)[0]
+
+
 def load_datasheet(name_or_path: str, folder: Path | None = None) -> Datasheet:
     """Of a shipped machine or a file of one's own. Raises `Refusal`, also when the file has no such table."""
     table, where = read_profile("hardware", SHIPPED_HARDWARE, name_or_path, folder)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
+from emu.calibrate.datasheet import has_datasheet
 from emu.calibrate.decode_fit import BEST_EFFICIENCY
 from emu.calibrate.isotonic import Point, isotonic
 from emu.calibrate.misses import Evidence, Miss, summary
@@ -53,8 +54,9 @@ def predict(wanted: Roofline, references: Sequence[Reference]) -> StepProfile:
 
 
 def measured_references(profiles: Sequence[StepProfile]) -> tuple[Reference, ...]:
-    """Those of the profiles that were measured themselves."""
-    return tuple(Reference.of(each) for each in profiles if is_measured(each))
+    """Those of the profiles that were measured themselves, on a machine with a datasheet."""
+    measured = (each for each in profiles if is_measured(each) and has_datasheet(each.hardware))
+    return tuple(Reference.of(each) for each in measured)
 
 
 def _nearest(wanted: Roofline, references: Sequence[Reference]) -> list[Reference]:
