@@ -49,6 +49,7 @@ def test_the_shipped_combinations() -> None:
     llama3 = {("llama3-8b", h, f"tp{t}") for h in dgx for t in (1, 2, 4, 8)}
     llama3 |= {("llama3-70b", h, f"tp{t}") for h in dgx for t in (4, 8)} | {("llama3-70b", "dgx-h200", "tp2")}
     h200 = {("llama2-70b", "dgx-h200", "tp4"), ("llama2-70b", "dgx-h200", "tp8"), ("llama3-8b", "h200-nvlink", "tp1")}
+    h200 |= {("llama3-8b", "h200-pair", "tp1")}
     assert set(ALL) == in_2023 | llama3 | h200
     predicted = {key for key, costs in ALL.items() if "PREDICTED" in costs.profile.source}
     assert predicted == llama3 - {("llama3-8b", "dgx-h200", "tp1"), ("llama3-70b", "dgx-h200", "tp8")}
