@@ -197,6 +197,10 @@ class Machine:
                     after += self.sender.started(sequence, batch.layer_wise, now)
         return Plan(before, batch, after)
 
+    def settle(self, steps_done: int) -> None:
+        """To be called before blocks are asked for in the middle of a leap, of which so many steps are done."""
+        self.scheduler.decoder.settle(steps_done)
+
     def load_report(self, now: int, steps_done: int) -> LoadReport:
         """What the machine has `steps_done` steps into its running batch; changes nothing."""
         scheduler, receiver = self.scheduler, self.receiver

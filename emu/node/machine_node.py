@@ -243,7 +243,7 @@ class MachineNode:
         now = self._clock.now()
         self._ports.reports.changing(self._index)
         if self._running:
-            self.core.scheduler.decoder.settle(self._worker.steps_done(now))
+            self.core.settle(self._worker.steps_done(now))
         commands = self.core.handle(reserve, now)
         if not self.core.rules.get:
             self._note_reservation(reserve, commands, now)

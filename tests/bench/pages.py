@@ -121,7 +121,8 @@ def _floor(found: Figures | None) -> str:
         f"nothing else, takes {found['bare_wakeup_us']:.1f} us of CPU. A request of the reference trace needs "
         f"{found['wakeups_per_request']:.1f} wakeups (target: at most 12) and {found['entries_per_request']:.1f} "
         f"entries (at most 16), and {found['ratio']:.1f} times the CPU of 7.5 bare wakeups measured in the same run "
-        "(target: at most 6). By samples of the call stack about a seventh of the rest is laws, folds and lines of the "
+        "(target: at most 6). By samples of the call stack (22 November 2026) about a seventh "
+        "of the rest is laws, folds and lines of the "
         "record; a tenth trio's own; a tenth load reports and the router; the emulated memory, links and workers a "
         "fifth; the machines' cores and nodes the rest. No function has more than 5 %."
     )

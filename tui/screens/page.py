@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,15 +14,15 @@ from tui.scene import Intent, Scene
 UP: Final = {"up": -1, "down": 1, "pageup": -10, "pagedown": 10}
 
 
-class Page:
+class Page(ABC):
     """Draws scenes and takes keys. `hints` are (key, what it does), for the foot of the screen."""
 
     name = ""
     hints: tuple[tuple[str, str], ...] = ()
 
+    @abstractmethod
     def draw(self, scene: Scene, width: int, height: int) -> list[Line]:
         """At most `height` lines of at most `width` characters."""
-        raise NotImplementedError
 
     def key(self, key: str, scene: Scene) -> tuple[Intent, ...] | None:  # noqa: ARG002 (a page without keys)
         """What a key leads to; None where it means nothing here."""
@@ -29,6 +30,7 @@ class Page:
 
     def filtered(self, text: str) -> None:
         """The user typed a filter; a page without one forgets it."""
+        del text
 
 
 @define(eq=False)
