@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-COLUMNS = 132
 HELD, LAW_BROKEN, RUN_FAILED, INTERRUPTED = 0, 1, 3, 130
 
 _STATUSES = """\b
@@ -73,12 +72,10 @@ def plan(
 
 
 def _say(outcome: dict[str, Any], out: Path | None) -> None:
-    from rich.console import Console
-
     from emu.screen.plan import plan_table
+    from emu.screen.wide import table_console
 
-    console = Console(highlight=False, markup=False)
-    console.width = max(console.width, COLUMNS)  # a narrow terminal folds lines; nothing is left out
+    console = table_console()
     console.print(plan_table(outcome))
     for one in outcome.get("exhaustive", ()):
         regret = "-" if one["regret"] is None else f"{one['regret']:.1%}"

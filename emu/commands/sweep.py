@@ -12,7 +12,6 @@ import click
 if TYPE_CHECKING:
     from emu.sweep.sweep import Swept
 
-COLUMNS = 132
 HELD, LAW_BROKEN, RUN_FAILED, INTERRUPTED = 0, 1, 3, 130
 
 _STATUSES = """\b
@@ -77,12 +76,10 @@ def sweep(
 
 
 def _say(found: Swept, out: Path | None) -> None:
-    from rich.console import Console
-
     from emu.screen.sweep import MOST_ROWS, sweep_table
+    from emu.screen.wide import table_console
 
-    console = Console(highlight=False, markup=False)
-    console.width = max(console.width, COLUMNS)  # a narrow terminal folds lines; nothing is left out
+    console = table_console()
     console.print(sweep_table(found.rows, found.varied))
     if len(found.rows) > MOST_ROWS:
         console.print(f"and {len(found.rows) - MOST_ROWS} more")
