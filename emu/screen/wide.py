@@ -1,4 +1,4 @@
-"""A console for tables: wide enough that no figure is cut. A narrow terminal folds lines, a pipe is not taken for one."""
+"""A console for tables, wide enough that no figure is cut: a narrow terminal folds lines."""
 
 from __future__ import annotations
 
