@@ -1,6 +1,6 @@
 """The report of a run: from its summary to what a reader of the paper wants to know, in the order of the questions.
 
-Pure: a summary in, renderables out. Tables stand in `emu.screen.tables`, the way of writing numbers in
+Pure: a summary in, lines out. Tables stand in `emu.screen.tables`, the way of writing numbers in
 `emu.screen.quantities`; whatever has to be computed from entries belongs to `emu.record`.
 """
 
@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from emu.screen import tables
+from emu.screen.lines import BLANK, COLUMNS, Line, Said, folded, labelled, width_of
 from emu.screen.quantities import count, digits, energy, power, seconds, several, share, size, span
 
-LABEL_WIDTH = 15
 PLACEMENTS = {
     "1": "in their own pool",
     "2": "with the mixed pool",
@@ -26,50 +22,41 @@ PLACEMENTS = {
 }
 """The paper's placement steps (its section 4.1) in a few words."""
 ENERGIES = (("prefill", "in prefill"), ("decode", "in decode"), ("mixed", "in mixed steps"), ("idle", "idle"))
-Facts: TypeAlias = Iterator[tuple[str, str | Text]]
+Facts: TypeAlias = Iterator[tuple[str, str | Said]]
 """A label and what is to be said under it."""
 
 
-def report(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+def report(summary: Mapping[str, Any]) -> Iterator[Line]:
     """The parts, top to bottom."""
-    yield _title(summary["scenario"])
-    yield _lines(_what_ran(summary))
-    yield ""
-    yield _lines(_what_came_out(summary))
-    yield ""
-    yield tables.latencies(summary)
+    yield from _title(summary["scenario"])
+    yield from labelled(_what_ran(summary))
+    yield BLANK
+    yield from labelled(_what_came_out(summary))
+    yield BLANK
+    yield from tables.latencies(summary)
     if summary["slo"]["limits"]:
-        yield ""
-        yield tables.limits(summary["slo"])
+        yield BLANK
+        yield from tables.limits(summary["slo"])
         if any(limit["unit"] == "x" for limit in summary["slo"]["limits"]):
-            yield Text("x: times what the same request takes alone on a DGX-A100", style="dim")
-    yield ""
-    yield tables.pools(summary["pools"])
-    yield ""
-    yield tables.batched_tokens(summary["pools"])
-    yield ""
-    yield _lines(_control(summary))
-    yield ""
-    yield _lines(_money_and_power(summary))
-    yield ""
-    yield _lines(_how_it_ran(summary))
+            yield (Said("x: times what the same request takes alone on a DGX-A100", "dim"),)
+    yield BLANK
+    yield from tables.pools(summary["pools"])
+    yield BLANK
+    yield from tables.batched_tokens(summary["pools"])
+    for facts in (_control, _money_and_power, _how_it_ran):
+        yield BLANK
+        yield from labelled(facts(summary))
 
 
-def _title(scenario: Mapping[str, Any]) -> Text:
-    title = Text(scenario["name"], style="bold")
-    return title.append(
-        f"   {scenario['model']}, policy {scenario['policy']}, seed {scenario['seed']}", style="not bold"
-    )
-
-
-def _lines(facts: Facts) -> Table:
-    """Labels in a column of their own; what is long goes on below itself."""
-    table = Table.grid(padding=(0, 0))
-    table.add_column(style="dim", min_width=LABEL_WIDTH, no_wrap=True)
-    table.add_column()
-    for label, said in facts:
-        table.add_row(label, said)
-    return table
+def _title(scenario: Mapping[str, Any]) -> Iterator[Line]:
+    """The name and what was chosen, on one line where they fit."""
+    name = scenario["name"]
+    choices = f"{scenario['model']}, policy {scenario['policy']}, seed {scenario['seed']}"
+    if width_of(name) + 3 + width_of(choices) <= COLUMNS:
+        yield (Said(name, "bold"), Said(f"   {choices}"))
+        return
+    yield from ((Said(part, "bold"),) for part in folded(name, COLUMNS))
+    yield from ((Said(part),) for part in folded(choices, COLUMNS))
 
 
 def _what_ran(summary: Mapping[str, Any]) -> Facts:
@@ -154,9 +141,9 @@ def _how_it_ran(summary: Mapping[str, Any]) -> Facts:
     laws = summary["laws"]
     broken = laws["broken"]
     if broken:
-        yield ("laws", Text(f"{count(laws['checked'])} checked, BROKEN: {', '.join(broken)}", style="bold red"))
+        yield ("laws", Said(f"{count(laws['checked'])} checked, BROKEN: {', '.join(broken)}", "bold red"))
     else:
-        yield ("laws", Text(f"{count(laws['checked'])} checked, all held", style="green"))
+        yield ("laws", Said(f"{count(laws['checked'])} checked, all held", "green"))
     wall, cpu = span(summary["wall_s"]), span(summary["cpu_s"])
     yield ("time", f"{span(summary['virtual_s'])} of virtual time in {wall} ({cpu} of CPU)")
     pace = f"{digits(summary['requests_per_cpu_s'])} requests a CPU second"

@@ -1,13 +1,11 @@
-"""The tables of a report: latencies, limits, pools, and how full the batches were. A summary in, a rich table out."""
+"""The tables of a report: latencies, limits, pools, and how full the batches were. A summary in, lines out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
+from emu.screen.lines import Line, Said, table
 from emu.screen.quantities import NOTHING, count, digits, power, seconds, share
 
 LATENCIES = (
@@ -24,27 +22,24 @@ BATCHED_TOKENS = (0, 1, 20, 64, 128, 512, 2048)
 """Where the paper's Fig. 17 is read off."""
 
 
-def latencies(summary: Mapping[str, Any]) -> Table:
-    table = _table("latency", *COLUMNS, "")
+def latencies(summary: Mapping[str, Any]) -> Iterator[Line]:
+    rows: list[tuple[str | Said, ...]] = []
     for name, key, meaning in LATENCIES:
         measured = summary[key] or {}
-        cells = [seconds(measured.get(column)) for column in COLUMNS]
-        table.add_row(name, *cells, Text(meaning, style="dim"))
-    return table
+        rows.append((name, *(seconds(measured.get(column)) for column in COLUMNS), Said(meaning, "dim")))
+    return table(("latency", *COLUMNS, ""), rows)
 
 
-def limits(slo: Mapping[str, Any]) -> Table:
-    held = sum(limit["passed"] for limit in slo["limits"])
-    table = _table("SLO", "limit", "value", "", "")
+def limits(slo: Mapping[str, Any]) -> Iterator[Line]:
+    rows: list[tuple[str | Said, ...]] = []
     for limit in slo["limits"]:
-        passed = limit["passed"]
-        verdict = Text("pass" if passed else "FAIL", style="green" if passed else "bold red")
+        verdict = Said("pass", "green") if limit["passed"] else Said("FAIL", "bold red")
         shown = (lambda value: f"{digits(value)} x") if limit["unit"] == "x" else seconds
         value = NOTHING if limit["value"] is None else shown(limit["value"])
-        table.add_row(_limit_name(limit), shown(limit["limit"]), value, verdict, by_how_much(limit))
-    total = len(slo["limits"])
-    table.add_row("all" if slo["passed"] else "not all", f"{held} of {total}", "", "", "")
-    return table
+        rows.append((_limit_name(limit), shown(limit["limit"]), value, verdict, by_how_much(limit)))
+    held = sum(limit["passed"] for limit in slo["limits"])
+    rows.append(("all" if slo["passed"] else "not all", f"{held} of {len(rows)}", "", "", ""))
+    return table(("SLO", "limit", "value", "", ""), rows)
 
 
 def by_how_much(limit: Mapping[str, Any]) -> str:
@@ -57,25 +52,26 @@ def by_how_much(limit: Mapping[str, Any]) -> str:
     return f"{written} {'under' if limit['passed'] else 'over'}"
 
 
-def pools(found: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = _table("pool", "machines", "busy", "prefill", "decode", "mixed", "KV mean", "KV peak", "power")
+def pools(found: Mapping[str, Mapping[str, Any]]) -> Iterator[Line]:
+    rows = []
     for name, pool in found.items():
         phases = [share(pool[f"{phase}_share"]) for phase in ("prefill", "decode", "mixed")]
         kv = pool["kv_occupancy"]
         busy = share(pool["utilisation"])
         drawn_w = pool["power"] and pool["power"]["mean_w"]
         drawn = NOTHING if drawn_w is None else power(drawn_w)
-        table.add_row(name, count(pool["machines"]), busy, *phases, share(kv["mean"]), share(kv["peak"]), drawn)
-    return table
+        rows.append((name, count(pool["machines"]), busy, *phases, share(kv["mean"]), share(kv["peak"]), drawn))
+    return table(("pool", "machines", "busy", "prefill", "decode", "mixed", "KV mean", "KV peak", "power"), rows)
 
 
-def batched_tokens(found: Mapping[str, Mapping[str, Any]]) -> Table:
+def batched_tokens(found: Mapping[str, Mapping[str, Any]]) -> Iterator[Line]:
     """The share of machine time with at most so many tokens in the batch (the paper's Fig. 17)."""
     columns = (f"<= {tokens:,}" if tokens else "none" for tokens in BATCHED_TOKENS)
-    table = _table("batched tokens", *columns)
-    for name, pool in found.items():
-        table.add_row(name, *(share(at_most(pool["batched_tokens"], tokens)) for tokens in BATCHED_TOKENS))
-    return table
+    rows = [
+        (name, *(share(at_most(pool["batched_tokens"], tokens)) for tokens in BATCHED_TOKENS))
+        for name, pool in found.items()
+    ]
+    return table(("batched tokens", *columns), rows)
 
 
 def at_most(cumulative: Sequence[Sequence[float]], tokens: int) -> float | None:
@@ -87,12 +83,3 @@ def at_most(cumulative: Sequence[Sequence[float]], tokens: int) -> float | None:
 
 def _limit_name(limit: Mapping[str, Any]) -> str:
     return f"{limit['metric'].upper()} p{limit['percentile']}"
-
-
-def _table(first: str, *columns: str) -> Table:
-    """No lines: the columns' alignment is enough."""
-    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column(first, justify="left", no_wrap=True, min_width=11)
-    for column in columns:
-        table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    return table

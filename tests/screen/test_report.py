@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from made_up_summaries import made_up_summary
 
-from emu.screen.page import COLUMNS, text
+from emu.screen.lines import COLUMNS
+from emu.screen.page import text
 from emu.screen.quantities import seconds, share, size, span
 from emu.screen.tables import at_most
 
