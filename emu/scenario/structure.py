@@ -1,17 +1,16 @@
 """From a parsed TOML document to a Scenario, strictly: no unknown key, no coercion but int to float.
 
-cattrs does the walking; the hooks below say what each type takes, since its own would turn "3" into 3 and true into 1.
-Keys that depend on other keys belong in `emu.scenario.defaults`, rules that span keys in `emu.scenario.checks`.
+The classes of the schema are read as they are written: a field's type says what is taken, its default what may be left
+out. Keys that depend on other keys belong in `emu.scenario.defaults`, rules that span keys in `emu.scenario.checks`.
 """
 
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
-from attrs import has
-from cattrs import BaseValidationError, ClassValidationError, Converter, ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn
+from attrs import NOTHING, fields, has, resolve_types
 
 from emu.scenario.keys import likely_key
 from emu.scenario.origin import Key, Origin, shown
@@ -22,19 +21,12 @@ Read = TypeVar("Read")
 
 
 class MisfitError(ValueError):
-    """A value of the wrong type."""
+    """A value that its key cannot take, or a key that is not known or not there."""
 
-    def __init__(self, expected: str, got: object) -> None:
-        super().__init__(f"expected {expected}, got {shown(got)}")
-
-
-class ElementError(ValueError):
-    """What is wrong with one element of a list."""
-
-    def __init__(self, index: int, cause: Exception) -> None:
-        super().__init__(f"[{index}]: {cause}")
-        self.index = index
-        self.cause = cause
+    def __init__(self, key: Key, expected: str) -> None:
+        super().__init__(expected)
+        self.key = key
+        self.expected = expected
 
 
 def structure(document: dict[str, Any], origin: Origin) -> Scenario:
@@ -45,132 +37,100 @@ def structure(document: dict[str, Any], origin: Origin) -> Scenario:
 def structure_as(kind: type[Read], document: dict[str, Any], origin: Origin, at: Key = ()) -> Read:
     """The same for another class of attrs, whose fields have types that scenarios have too; `at` leads to it."""
     try:
-        return _CONVERTER.structure(document, kind)
-    except BaseValidationError as error:
-        key, expected = _first(error, at)
-        raise origin.refusal(key, expected) from None
+        read: Read = _table(kind, document, at)
+    except MisfitError as misfit:
+        raise origin.refusal(misfit.key, misfit.expected) from None
+    return read
 
 
-def _first(error: Exception, key: Key) -> tuple[Key, str]:
-    """Key and wording of the first mistake: unknown keys first, since a misspelt one often leaves another missing."""
-    if isinstance(error, ClassValidationError):
-        located, rest = error.group_exceptions()
-        for unknown in rest:
-            if isinstance(unknown, ForbiddenExtraKeysError):
-                name = min(unknown.extra_fields)
-                return (*key, name), f"expected a known key (the nearest is {likely_key(key, name, unknown.cl)})"
-        if located:
-            cause, note = located[0]
-            return _first(cause, (*key, note.name))
-        return _first(rest[0], key)
-    if isinstance(error, ElementError):
-        return _first(error.cause, (*key, error.index))
-    if isinstance(error, RangeError):
-        return (*key, error.key), f"expected {error.expected}, got {shown(error.got)}"
-    if isinstance(error, MisfitError):
-        return key, str(error)
-    if isinstance(error, KeyError):
-        return key, "expected a value, since it has no default; got nothing"
-    raise error
+def _table(kind: Any, value: object, at: Key) -> Any:
+    """Unknown keys come first, since a misspelt one often leaves another missing."""
+    table = _of(dict, value, at, "a table")
+    if any(isinstance(field.type, str) for field in fields(kind)):  # of a module that evaluates annotations later
+        resolve_types(kind)
+    unknown = table.keys() - {field.name for field in fields(kind)}
+    if unknown:
+        name = min(unknown)
+        raise MisfitError((*at, name), f"expected a known key (the nearest is {likely_key(at, name, kind)})")
+    found: dict[str, Any] = {}
+    for field in fields(kind):
+        if field.name in table:
+            found[field.name] = _value(field.type, table[field.name], (*at, field.name))
+        elif field.default is NOTHING:
+            raise MisfitError((*at, field.name), "expected a value, since it has no default; got nothing")
+    try:
+        return kind(**found)
+    except RangeError as error:
+        raise MisfitError((*at, error.key), f"expected {error.expected}, got {shown(error.got)}") from None
 
 
-def _integer(value: object, _type: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
+def _value(kind: Any, value: object, at: Key) -> Any:
+    plain = _PLAIN.get(kind)
+    if plain is not None:
+        return plain(value, at)
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return _word(parts, value, at)
+    if origin is tuple:
+        return tuple(_value(parts[0], item, (*at, index)) for index, item in enumerate(_of(list, value, at, "a list")))
+    if origin in (Union, UnionType):
+        return _either(parts, value, at)
+    if has(kind):
+        return _table(kind, value, at)
+    raise TypeError(f"no scenario holds a {kind}")
+
+
+def _either(kinds: tuple[Any, ...], value: object, at: Key) -> Any:
+    """One of several types: of these at most one is not a choice of words and not None."""
+    if value is None and NoneType in kinds:
+        return None
+    others = [kind for kind in kinds if kind is not NoneType]
+    if len(others) == 1:
+        return _value(others[0], value, at)
+    words = [word for kind in others for word in get_args(kind)]
+    if value in words:
         return value
-    raise MisfitError("a whole number", value)
+    (kind,) = (kind for kind in others if get_origin(kind) is not Literal)
+    if type(value) is kind:
+        return value
+    raise MisfitError(at, f"expected {_NAMES[kind]} or {_quoted(words)}, got {shown(value)}")
 
 
-def _number(value: object, _type: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+def _word(words: tuple[str, ...], value: object, at: Key) -> str:
+    if isinstance(value, str) and value in words:
+        return value
+    raise MisfitError(at, f"expected {_quoted(words)}, got {shown(value)}")
+
+
+def _quoted(words: Any) -> str:
+    return " or ".join(f'"{word}"' for word in words)
+
+
+def _of(kind: type[Read], value: object, at: Key, name: str) -> Read:
+    """`value` if it is of exactly this type: to isinstance, a bool is an int."""
+    if type(value) is kind:
+        return value
+    raise MisfitError(at, f"expected {name}, got {shown(value)}")
+
+
+def _number(value: object, at: Key) -> float:
+    if type(value) is int or type(value) is float:
         try:
             number = float(value)
         except OverflowError:
-            raise MisfitError("a finite number", value) from None
+            number = math.inf
         if math.isfinite(number):
             return number
-        raise MisfitError("a finite number", value)
-    raise MisfitError("a number", value)
+        raise MisfitError(at, f"expected a finite number, got {shown(value)}")
+    raise MisfitError(at, f"expected a number, got {shown(value)}")
 
 
-def _boolean(value: object, _type: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise MisfitError("true or false", value)
+_NAMES: Final[dict[Any, str]] = {int: "a whole number", bool: "true or false", str: "text in quotes"}
 
-
-def _text(value: object, _type: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise MisfitError("text in quotes", value)
-
-
-def _path(value: object, _type: object) -> Path:
-    return Path(_text(value, str))
-
-
-def _literal(value: object, kind: Any) -> str:
-    words: tuple[str, ...] = get_args(kind)
-    if isinstance(value, str) and value in words:
-        return value
-    raise MisfitError(" or ".join(f'"{word}"' for word in words), value)
-
-
-def _integer_or_exact(value: object, _type: object) -> int | str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if value == "exact":
-        return "exact"
-    raise MisfitError('a whole number or "exact"', value)
-
-
-def _table(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    from_table: Callable[[Any, Any], Any] = make_dict_structure_fn(cls, converter)
-
-    def hook(value: object, kind: Any) -> Any:
-        if not isinstance(value, dict):
-            raise MisfitError("a table", value)
-        return from_table(value, kind)
-
-    return hook
-
-
-def _sequence(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    element = get_args(kind)[0]
-
-    def hook(value: object, _type: object) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            raise MisfitError("a list", value)
-        elements: list[Any] = []
-        for index, item in enumerate(value):
-            try:
-                elements.append(converter.structure(item, element))
-            except Exception as error:
-                raise ElementError(index, error) from error
-        return tuple(elements)
-
-    return hook
-
-
-def _is_literal(kind: Any) -> bool:
-    return get_origin(kind) is Literal
-
-
-def _is_tuple(kind: Any) -> bool:
-    return get_origin(kind) is tuple
-
-
-def _converter() -> Converter:
-    converter = Converter(forbid_extra_keys=True, detailed_validation=True)
-    converter.register_structure_hook(int, _integer)
-    converter.register_structure_hook(float, _number)
-    converter.register_structure_hook(bool, _boolean)
-    converter.register_structure_hook(str, _text)
-    converter.register_structure_hook(Path, _path)
-    converter.register_structure_hook_func(_is_literal, _literal)
-    converter.register_structure_hook_func(lambda kind: kind == int | Literal["exact"], _integer_or_exact)
-    converter.register_structure_hook_factory(has)(_table)
-    converter.register_structure_hook_factory(_is_tuple)(_sequence)
-    return converter
-
-
-_CONVERTER = _converter()
+_PLAIN: Final[dict[Any, Callable[[object, Key], Any]]] = {
+    int: lambda value, at: _of(int, value, at, _NAMES[int]),
+    bool: lambda value, at: _of(bool, value, at, _NAMES[bool]),
+    str: lambda value, at: _of(str, value, at, _NAMES[str]),
+    float: _number,
+    Path: lambda value, at: Path(_of(str, value, at, _NAMES[str])),
+}
