@@ -49,7 +49,7 @@ from emu.policies.seats import Seated, Seats
 from emu.record.entries import BeliefClosed, Entry, MachineClosed, RunEnded
 from emu.record.log import Fold, Log
 from emu.record.start import MachineDraw, MachineFacts, RunStarted
-from emu.scenario.schema import Fault, MachineGroup, Scenario, WorkloadSource, machine_names
+from emu.scenario.schema import Action, Fault, MachineGroup, Scenario, WorkloadSource, machine_names
 from emu.step_times import StepTimes
 from emu.strikes import Place, Strikes, strike_of
 from emu.workload.synthetic import synthetic
@@ -188,6 +188,12 @@ class Run:
             raise ValueError(f"no fault can be injected at {at_ps} ps")
         names = {machine.name: index for index, machine in enumerate(self.cluster.machines)}
         self.strikes.plan(strike_of(fault, names)._replace(at_ps=at_ps))
+
+    def act(self, action: Action, at_ps: int) -> None:
+        """Let an action be done at that time, as `inject` does with a fault. Raises ValueError as that does."""
+        if self.strikes is None or at_ps < self.clock.now_ps:
+            raise ValueError(f"nothing can be done at {at_ps} ps")
+        self.strikes.plan_action(action, at_ps)
 
     def go(self) -> None:
         """Run to the end of everything. Raises what a bug raises."""
@@ -395,12 +401,13 @@ class _Site:
 
 
 def is_faulty(scenario: Scenario) -> bool:
-    """Whether the scenario plans faults, or clients that lose patience, or is to be ready for what is not planned."""
+    """Whether the scenario plans faults, actions or clients that lose patience, or is to be ready for any."""
     clients = scenario.workload
     return bool(
         scenario.run.faults_may_come
         or scenario.faults
         or scenario.delays
+        or scenario.actions
         or clients.client_retries
         or clients.client_timeout_s
     )

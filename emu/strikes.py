@@ -31,12 +31,14 @@ from emu.record.entries import (
     MachineCrashed,
     MachineLeft,
     MachineStarted,
+    RateChanged,
 )
 from emu.record.log import Log
-from emu.scenario.schema import Delay, Fault, Scenario, machine_names
+from emu.scenario.schema import Action, Delay, Fault, Scenario, machine_names
 
 _LOOK_PS = PS_PER_S // 10  # how often a machine that is drained looks whether it has nothing left
 _STARTUP_S = 10.0  # of a machine that starts again, unless the fault says
+_ACTION, _CONSEQUENCE = 1, 2  # turns at one instant, behind the faults that strike then: whether planned or not
 
 
 @define(eq=False)
@@ -82,6 +84,7 @@ class Strikes:
     _nursery: trio.Nursery | None = field(init=False, default=None)
     _numbers: int = field(init=False, default=0)
     _armed: bool = field(init=False, default=False)
+    _lasting: dict[tuple[int, int], Callable[[], None]] = field(init=False, factory=dict)  # by fault and machine
     _kinds: dict[FaultCode, Callable[[Strike], None]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -105,12 +108,14 @@ class Strikes:
         self.wire.granted = self.link.granted
 
     def plan_all(self, scenario: Scenario) -> None:
-        """All faults and delays of a scenario, in the order of the file."""
+        """All faults, delays and actions of a scenario, in the order of the file."""
         names = {name: index for index, name in enumerate(machine_names(scenario))}
         for fault in scenario.faults:
             self.plan(strike_of(fault, names))
         for delay in scenario.delays:
             self.plan(strike_of_delay(delay))
+        for action in scenario.actions:
+            self.plan_action(action, _ps(action.at_s))
 
     def start(self, nursery: trio.Nursery) -> None:
         """Run the loops of all machines."""
@@ -132,6 +137,21 @@ class Strikes:
             self._at(strike.at_ps, strike)
         if strike.kind is FaultCode.JOIN:
             self.clock.call_first(self.clock.now_ps, lambda: self._be_absent(strike.machine))
+
+    def plan_action(self, action: Action, at_ps: int) -> None:
+        """Let this be done at that time."""
+        permille, fault = _permille(action.factor), action.fault
+        do = (lambda: self._hurry(permille)) if fault is None else (lambda: self._heal_now(fault))
+        self.clock.call_first(at_ps, do, _ACTION)
+
+    def _hurry(self, permille: int) -> None:
+        self.log.write(RateChanged(self.clock.now_ps, permille))
+        self.client.hurry(permille)
+
+    def _heal_now(self, fault: int) -> None:
+        """What lasts of this fault, if anything does."""
+        for heal in [heal for (number, _), heal in self._lasting.items() if number == fault]:
+            heal()
 
     def _hit(self, strike: Strike, sender: int, receiver: int, request: int) -> None:
         """A fault of messages or puts has struck one."""
@@ -164,16 +184,20 @@ class Strikes:
         self._tell(strike, machine, peer, live=live)
 
     def _heal(self, strike: Strike, undo: Callable[[], None]) -> None:
-        """After its time, if it has one, what this fault did is undone."""
-        if strike.heal_after_ps is None:
-            return
+        """After its time, if it has one, or when an action says so, what this fault did is undone."""
+        key, clock = (strike.number, strike.machine), self.clock
 
         def heal() -> None:
-            now, machine, peer = self.clock.now_ps, max(strike.machine, -1), max(strike.peer, -1)
+            del self._lasting[key]
+            if due is not None:
+                clock.cancel(due)
+            now, machine, peer = clock.now_ps, max(strike.machine, -1), max(strike.peer, -1)
             self.log.write(FaultHealed(now, strike.number, int(strike.kind), machine, peer))
             undo()
 
-        self.clock.call_first(self.clock.now_ps + strike.heal_after_ps, heal)
+        self._lasting[key] = heal
+        after_ps = strike.heal_after_ps
+        due = None if after_ps is None else clock.call_first(clock.now_ps + after_ps, heal, _CONSEQUENCE)
 
     def _launch(self, machine: int) -> None:
         node, place = self.nodes[machine], self.places[machine]
@@ -244,9 +268,9 @@ class Strikes:
                 self._take_down(machine, leaves=True)
             else:
                 idle_since.append(self.clock.now_ps)
-            self.clock.call_first(self.clock.now_ps + _LOOK_PS, look)
+            self.clock.call_first(self.clock.now_ps + _LOOK_PS, look, _CONSEQUENCE)
 
-        self.clock.call_first(self.clock.now_ps + _LOOK_PS, look)
+        self.clock.call_first(self.clock.now_ps + _LOOK_PS, look, _CONSEQUENCE)
 
     def _cancel(self, strike: Strike) -> None:
         request = strike.request
@@ -412,7 +436,7 @@ def strike_of(fault: Fault, names: dict[str, int]) -> Strike:
         peer=place(second),
         request=ANY if fault.request is None else fault.request,
         heal_after_ps=None if heal_s is None else _ps(heal_s),
-        factor=SCALE if fault.factor is None else max(1, round(fault.factor * SCALE)),
+        factor=_permille(fault.factor),
         control=fault.plane != "data",
         data=fault.plane != "control",
         one_way=fault.one_way,
@@ -427,6 +451,10 @@ def strike_of(fault: Fault, names: dict[str, int]) -> Strike:
 def strike_of_delay(delay: Delay) -> Strike:
     """An exact deviation of one message."""
     return Strike(0, FaultCode.DELAY, message=delay.kind, nth=delay.nth, by_ps=_ps(delay.by_s))
+
+
+def _permille(factor: float | None) -> int:
+    return SCALE if factor is None else max(1, round(factor * SCALE))
 
 
 def _ps(seconds: float | None) -> int:

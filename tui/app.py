@@ -19,8 +19,9 @@ from emu.refusal import Refusal
 from emu.view.rows import NEVER
 from emu.view.survey import PS_PER_S
 from tui.deck import PAGES, Deck
+from tui.glyphs import Target
 from tui.messages import Pointed, Sized
-from tui.offers import Offer, offers
+from tui.offers import Deed, ends_of, offers, offers_at, rate_deed
 from tui.operate import Operator
 from tui.palette import NAMES, Palette
 from tui.player import STEP_PS, Player
@@ -110,7 +111,9 @@ class Cockpit(App[None]):
 
     def on_pointed(self, message: Pointed) -> None:
         target = message.target
-        if target.kind == "key":
+        if message.menu:
+            self.point_at(target)
+        elif target.kind == "key":
             self.press(str(target.value).split()[0])
         else:
             self._heed_intents((Intent(target.kind, target.value),))
@@ -186,7 +189,8 @@ class Cockpit(App[None]):
             "q": self.leave,
             "escape": lambda: self.open(self._before_help) if self.deck.page.name == "help" else None,
             "s": self.save,
-            "x": self.strike,
+            "x": self.choose,
+            "a": self.ask_rate,
         }
         for number, name in enumerate(PAGES, 1):
             table[str(number)] = lambda name=name: self.open(name)  # type: ignore[misc]
@@ -278,34 +282,63 @@ class Cockpit(App[None]):
             self._before_help = self.deck.page.name
             self.open("help")
 
-    def strike(self) -> None:
-        """Choose a fault for the chosen machine, where a run is steered."""
-        operator = self.operator
-        if operator is None:
+    def choose(self) -> None:
+        """What to do to the chosen machine or request, or to all, where a run is steered."""
+        self._offer("do", offers(self.deck.scene()))
+
+    def point_at(self, target: Target) -> None:
+        """The same for what was pointed at, which is chosen by that."""
+        scene = self.deck.scene()
+        found = offers_at(scene, target)
+        if target.kind == "machine":
+            self.deck.machine = int(target.value)
+        elif target.kind == "request":
+            self.deck.request = int(target.value)
+        elif target.kind == "link":
+            self.deck.machine = ends_of(target)[0]
+        if found or self.operator is None:
+            self._offer("do", found)
+
+    def _offer(self, title: str, found: list[Deed]) -> None:
+        if self.operator is None:
             self.say("a kept record takes no faults; emu watch SCENARIO.toml starts a run that does")
             return
-        found = offers(self.deck.scene())
 
-        def struck(answer: str | None) -> None:
+        def chosen(answer: str | None) -> None:
             if answer is not None:
-                self.strike_with(found[int(answer)])
+                self.do(found[int(answer)])
 
-        self.push_screen(AskChoice("strike", [(str(n), offer.words) for n, offer in enumerate(found)]), struck)
+        self.push_screen(AskChoice(title, [(str(n), deed.words) for n, deed in enumerate(found)]), chosen)
 
-    def strike_with(self, offer: Offer) -> None:
+    def ask_rate(self) -> None:
+        """How densely requests arrive from now on."""
+        if self.operator is None:
+            self._offer("do", [])
+            return
+
+        def go(answer: str | None) -> None:
+            factor = times(answer or "")
+            if factor is not None:
+                self.do(rate_deed(factor))
+            elif answer:
+                self.say(f"'{answer}' is no rate; 2 or 0.5 is, from 0.001 to 1000")
+
+        self.push_screen(AskText("arrivals, so many times as dense as the workload has them", "2"), go)
+
+    def do(self, deed: Deed) -> None:
         """Now, in the run that is followed; at a moment of the past, in one that is started anew."""
         operator = self.operator
         if operator is None:
-            self.strike()
+            self._offer("do", [])
         elif self.player.follow and operator.running:
-            operator.strike(offer.fault)
+            operator.do(deed)
         else:
             try:
-                self.deck = operator.strike_at(offer.fault, self.player.at_ps, self.deck)
+                self.deck = operator.do_at(deed, self.player.at_ps, self.deck)
             except Refusal as refused:
                 self.say(str(refused))
                 return
-            self.say(f"a run of its own from here on: {offer.words}; space lets it go")
+            self.say(f"a run of its own from here on: {deed.words}; space lets it go")
 
     def save(self) -> None:
         """The session as a scenario file, where a run is steered."""
@@ -347,15 +380,16 @@ class Cockpit(App[None]):
             ("Filter", "/", self.ask_filter),
             ("Next theme", "T", self.next_theme),
             ("Save the session as a scenario", "s", self.save),
-            ("Strike with a fault", "x", self.strike),
+            ("Do something to the run", "x", self.choose),
+            ("Change the arrival rate", "a", self.ask_rate),
             ("Help", "?", self.help),
             ("Quit", "q", self.leave),
         ]
         for words, key, act in named:
             yield SystemCommand(words, f"key {key}", act)
         if self.operator is not None:
-            for offer in offers(self.deck.scene()):
-                yield SystemCommand(f"Strike: {offer.words}", "key x", lambda offer=offer: self.strike_with(offer))
+            for deed in offers(self.deck.scene()):
+                yield SystemCommand(f"Do: {deed.words}", "key x", lambda deed=deed: self.do(deed))
         for number, name in enumerate(PAGES, 1):
             yield SystemCommand(f"Page {name}", f"key {number}", lambda name=name: self.open(name))
 
@@ -369,3 +403,12 @@ def moment(text: str) -> int | None:
     except ValueError:
         return None
     return round(total * PS_PER_S) if 0 <= total < 1e9 else None
+
+
+def times(text: str) -> float | None:
+    """`2`, `x2` or `0.5` as a factor; None where it is none, or out of a scenario's range."""
+    try:
+        factor = float(text.strip().removeprefix("x"))
+    except ValueError:
+        return None
+    return factor if 1e-3 <= factor <= 1e3 else None

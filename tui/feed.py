@@ -1,4 +1,4 @@
-"""Feed: a run in a process of its own, paced, held, and struck by what its operator says. All that starts runs.
+"""Feed: a run in a process of its own, paced, held, struck and acted on as its operator says. All that starts runs.
 
 The process reads orders from its standard input and says on its standard output how far it is, a JSON object a line
 either way; the record goes to its folder as always. Between two instants it waits on the orders, so no thread is
@@ -26,7 +26,7 @@ from emu.laws.checker import Checker
 from emu.refusal import Refusal
 from emu.run import Run
 from emu.scenario.load import load
-from emu.scenario.schema import Fault, Scenario
+from emu.scenario.schema import Action, Delay, Fault, Scenario
 
 SAY_EVERY_S: Final = 0.04
 MICROSECOND_PS: Final = 10**6
@@ -57,10 +57,10 @@ class Orders:
 
 
 class Helm:
-    """Steers one run: the gate before its instants, and the faults that it was struck by.
+    """Steers one run: the gate before its instants, and all that was done to it.
 
-    `until_ps`: run there as fast as it goes, then hold. Times of faults are whole microseconds, so that a scenario
-    file says exactly the same.
+    `until_ps`: run there as fast as it goes, then hold. What is done has a time of its own, in whole microseconds, so
+    that a scenario file says exactly the same.
     """
 
     def __init__(self, orders: Orders, say: Any, pace: float, until_ps: int, held: bool) -> None:
@@ -76,7 +76,9 @@ class Helm:
         self._next_s = 0.0
         self._broken = 0
         self._stopped_ps = 0  # what time it was when the run was held
-        self.struck: list[Fault] = []
+        self._done_ps = -1  # when something was last done to the run
+        self._struck: list[Fault] = []
+        self._acted: list[Action] = []
         self._run: Run | None = None
         self._checker: Checker | None = None
 
@@ -89,7 +91,7 @@ class Helm:
         self._tell(time.monotonic())
 
     def kept(self, scenario: Scenario) -> Scenario:
-        return evolve(scenario, faults=(*scenario.faults, *self.struck))
+        return with_deeds(scenario, self._struck, self._acted)
 
     @property
     def open(self) -> bool:
@@ -171,22 +173,36 @@ class Helm:
             self._stopped_ps = max(self._stopped_ps, self._may_ps)
         elif kind == "strike":
             self._strike(order["fault"], now_ps)
+        elif kind == "act":
+            self._act(order["action"], now_ps)
         elif kind == "leave":
             raise Left
         self._tell(time.monotonic())
 
     def _strike(self, values: dict[str, Any], now_ps: int) -> None:
-        """A fault now, rounded up to a microsecond and later than the last instant."""
         assert self._run is not None
-        at_ps = -(-max(now_ps, self._run.clock.now_ps + 1) // MICROSECOND_PS) * MICROSECOND_PS
-        if "machines" in values:
-            values["machines"] = tuple(values["machines"])
-        fault = Fault(at_s=at_ps / PS_PER_S, **values)
+        at_ps = self._soon(now_ps)
+        fault = fault_of(at_ps, values)
         self._run.inject(fault, at_ps)
-        self.struck.append(fault)
+        self._struck.append(fault)
+        self._say({"said": "struck", "at_ps": at_ps, "values": values})
+
+    def _act(self, values: dict[str, Any], now_ps: int) -> None:
+        assert self._run is not None
+        at_ps = self._soon(now_ps)
+        action = Action(at_s=at_ps / PS_PER_S, **values)
+        self._run.act(action, at_ps)
+        self._acted.append(action)
+        self._say({"said": "acted", "at_ps": at_ps, "values": values})
+
+    def _soon(self, now_ps: int) -> int:
+        """Now, rounded up to a microsecond; later than the last instant, and than all that was done before."""
+        assert self._run is not None
+        least_ps = max(now_ps, self._run.clock.now_ps + 1, self._done_ps + 1)
+        at_ps = self._done_ps = -(-least_ps // MICROSECOND_PS) * MICROSECOND_PS
         self._may_ps = max(self._may_ps, at_ps if self._held else -1)
         self._stopped_ps = max(self._stopped_ps, at_ps)
-        self._say({"said": "struck", "at_ps": at_ps, "fault": {"at_s": fault.at_s, **values}})
+        return at_ps
 
     def _tell(self, now_s: float) -> None:
         assert self._run is not None
@@ -209,6 +225,30 @@ class Helm:
             return []
         self._broken = len(kept)
         return [{"law": each.law, "at_s": each.at_ps / PS_PER_S, "what": each.what} for each in kept]
+
+
+def fault_of(at_ps: int, values: dict[str, Any]) -> Fault:
+    """A fault as orders have it, at that time."""
+    ends = {"machines": tuple(values["machines"])} if "machines" in values else {}
+    return Fault(at_s=at_ps / PS_PER_S, **{**values, **ends})
+
+
+def with_deeds(scenario: Scenario, struck: Sequence[Fault], acted: Sequence[Action]) -> Scenario:
+    """The scenario with all that was done to its run, which repeats it.
+
+    Its delays, which are numbered behind its faults, become faults, so that those that came later keep their numbers.
+    """
+    delays = [_as_fault(delay) for delay in scenario.delays] if struck else []
+    return evolve(
+        scenario,
+        faults=(*scenario.faults, *delays, *struck),
+        delays=() if struck else scenario.delays,
+        actions=(*scenario.actions, *acted),
+    )
+
+
+def _as_fault(delay: Delay) -> Fault:
+    return Fault(kind="delay", message=delay.kind, nth=delay.nth, by_s=delay.by_s)
 
 
 def say(words: dict[str, Any]) -> None:

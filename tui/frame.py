@@ -52,6 +52,7 @@ def _clock_line(scene: Scene, width: int) -> Line:
     failed = counts.rejected + counts.failed + counts.cancelled
     right: Line = (
         Span(f"{scene.view.name}  ", "bar-dim"),
+        *((Span(f"arrivals x{scene.view.rate_permille / 1000:g}  ", "bar-key"),) if _hurried(scene) else ()),
         Span(f"open {counts.open}  done {counts.completed:,}", "bar"),
         Span(f"  lost {failed:,} ", "bar-bad" if failed else "bar-dim"),
     )
@@ -59,6 +60,10 @@ def _clock_line(scene: Scene, width: int) -> Line:
     if gap < 1:
         return fit_line((*left, *right[1:]), width, "bar")
     return *left, Span(" " * gap, "bar"), *right
+
+
+def _hurried(scene: Scene) -> bool:
+    return scene.view.rate_permille != 1000
 
 
 def _tabs(scene: Scene, page: Page, pages: tuple[str, ...], width: int) -> Line:

@@ -15,7 +15,7 @@ FILL: Final = "█▓▒░✗·"  # running, reserved, held, pinned, orphan, fr
 
 
 class Target(NamedTuple):
-    """What a click on a span asks for: `kind` is request, machine, time, page or key."""
+    """What a click on a span asks for: `kind` is request, machine, link (0>3), time, page or key."""
 
     kind: str
     value: int | str

@@ -8,11 +8,12 @@ from tui.glyphs import Target
 
 
 class Pointed(Message):
-    """A span of the canvas was clicked, and it leads somewhere."""
+    """A span of the canvas was clicked, and it leads somewhere. `menu`: to what can be done to it."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, menu: bool = False) -> None:
         super().__init__()
         self.target = target
+        self.menu = menu
 
 
 class Sized(Message):

@@ -21,15 +21,18 @@ from attrs import evolve
 
 from emu.refusal import Refusal
 from emu.scenario.load import load
-from emu.scenario.schema import Fault, Scenario
+from emu.scenario.schema import Action, Fault, Scenario
 from emu.scenario.write import resolved_toml
 from emu.view.reader import Reader
 from emu.view.recording import RECORD
 from tui.deck import Deck, violation
+from tui.feed import PS_PER_S, fault_of, with_deeds
+from tui.offers import Deed
 from tui.player import Player
 
 START_S: Final = 60.0  # for a run to begin
 LEAVE_S: Final = 3.0
+_MICROSECOND_PS: Final = 10**6
 
 
 class Operator:
@@ -39,6 +42,7 @@ class Operator:
         scenario = evolve(scenario, run=evolve(scenario.run, faults_may_come=True))
         self.scenario = scenario
         self.struck: list[Fault] = []
+        self.acted: list[Action] = []
         self.digest: str | None = None
         self.playing = not held
         self.running = False
@@ -127,11 +131,11 @@ class Operator:
                 if said["broken"]:
                     deck.add_broken([violation(each["law"], each["at_s"], each["what"]) for each in said["broken"]])
             elif said["said"] == "struck":
-                fault = dict(said["fault"])
-                if "machines" in fault:
-                    fault["machines"] = tuple(fault["machines"])
-                self.struck.append(Fault(**fault))
-                words.append(f"{fault['kind']} strikes at {fault['at_s']:.6f} s; s saves the session")
+                self.struck.append(fault_of(said["at_ps"], said["values"]))
+                words.append(_done("strikes", said))
+            elif said["said"] == "acted":
+                self.acted.append(Action(at_s=said["at_ps"] / PS_PER_S, **said["values"]))
+                words.append(_done("acts", said))
             elif said["said"] == "over":
                 self.digest = said["digest"]
                 words.append(f"the run is over, digest {self.digest}")
@@ -172,20 +176,32 @@ class Operator:
         self._pace = factor
         self._order(order="pace", factor=None if isinf(factor) else factor)
 
-    def strike(self, fault: dict[str, Any]) -> None:
+    def do(self, deed: Deed) -> None:
         """Now, in the run that is followed."""
-        self._order(order="strike", fault=fault)
+        if deed.is_fault:
+            self._order(order="strike", fault=deed.values)
+        else:
+            self._order(order="act", action=deed.values)
 
-    def strike_at(self, fault: dict[str, Any], at_ps: int, deck: Deck) -> Deck:
-        """On a moment of the past: a run that repeats all up to there and goes on from there, held."""
-        at_us = -(-at_ps // 10**6)
-        values = {**fault, "machines": tuple(fault["machines"])} if "machines" in fault else fault
-        before = [each for each in self.struck if each.at_s is not None and round(each.at_s * 10**6) <= at_us]
-        self.struck = [*before, Fault(at_s=at_us / 10**6, **values)]
+    def do_at(self, deed: Deed, at_ps: int, deck: Deck) -> Deck:
+        """On a moment of the past: a run that repeats all up to there and goes on from there, held.
+
+        Refusal: the scenario with it cannot be run.
+        """
+        at_us = -(-at_ps // _MICROSECOND_PS)
+        self.struck = [each for each in self.struck if each.at_s is not None and _us(each.at_s) <= at_us]
+        self.acted = [each for each in self.acted if _us(each.at_s) <= at_us]
+        before = [*(each.at_s or 0.0 for each in self.struck), *(each.at_s for each in self.acted)]
+        before_us = max(map(_us, before), default=-1)
+        at_us = max(at_us, before_us + 1)
+        if deed.is_fault:
+            self.struck.append(fault_of(at_us * _MICROSECOND_PS, deed.values))
+        else:
+            self.acted.append(Action(at_s=at_us * _MICROSECOND_PS / PS_PER_S, **deed.values))
         self._end()
         deck.player.reader.close()
         self.digest = None
-        self.folder = self._start(self.session(), until_ps=at_us * 10**6, held=True)
+        self.folder = self._start(self.session(), until_ps=at_us * _MICROSECOND_PS, held=True)
         player = Player(Reader(self.folder, slo_of(self.scenario)), live=True, pace=deck.player.pace)
         fresh = Deck(player)
         fresh.machine, fresh.request, fresh.page = deck.machine, deck.request, deck.page
@@ -194,7 +210,7 @@ class Operator:
 
     def session(self) -> Scenario:
         """The scenario with all that was done; running it gives the same record."""
-        return evolve(self.scenario, faults=(*self.scenario.faults, *self.struck))
+        return with_deeds(self.scenario, self.struck, self.acted)
 
     def save(self, path: Path) -> None:
         """Refusal: it cannot be written, or something is there already."""
@@ -226,6 +242,14 @@ class Operator:
         """End the run; what was not asked to be kept goes."""
         self._end()
         shutil.rmtree(self._room, ignore_errors=True)
+
+
+def _done(verb: str, said: dict[str, Any]) -> str:
+    return f"{said['values']['kind']} {verb} at {said['at_ps'] / PS_PER_S:.6f} s; s saves the session"
+
+
+def _us(at_s: float) -> int:
+    return round(at_s * 10**6)
 
 
 def slo_of(scenario: Scenario) -> tuple[tuple[str, int, float], ...] | None:

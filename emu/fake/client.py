@@ -50,8 +50,7 @@ class FakeClient:
 
     def start(self) -> None:
         """Put the first arrival on the heap; each one puts the next."""
-        if len(self.workload):
-            self.clock.call_at(self.workload.arrivals_ps[0], self._salt, self._arrive)
+        self._await_next()
 
     def ended(self, machine: int, end: End) -> None:
         request_id, tokens = end.request.request_id, end.delivered
@@ -111,11 +110,14 @@ class FakeClient:
             AttemptEnded(now, machine, request, end.attempt, reason, end.delivered, end.loan, end.blocks)
         )
 
+    def _await_next(self) -> None:
+        if self.arrived < len(self.workload):
+            self.clock.call_at(self.workload.arrivals_ps[self.arrived], self._salt, self._arrive)
+
     def _arrive(self) -> None:
         workload, index, now = self.workload, self.arrived, self.clock.now_ps
         self.arrived += 1
-        if self.arrived < len(workload):
-            self.clock.call_at(workload.arrivals_ps[self.arrived], self._salt, self._arrive)
+        self._await_next()
         prompt_tokens = workload.prompt_tokens[index]
         max_tokens = workload.output_tokens[index] if self.max_tokens is None else self.max_tokens
         self.recorder.write(Arrived(now, index, prompt_tokens, max_tokens))

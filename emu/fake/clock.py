@@ -105,10 +105,10 @@ class HeapClock(trio.abc.Clock):
         self._vital += entry[_VITAL]
         return entry
 
-    def call_first(self, at_ps: int, action: Callable[[], object]) -> HeapEntry:
-        """A fault does `action` at that time, before all else that happens at that instant."""
+    def call_first(self, at_ps: int, action: Callable[[], object], turn: int = 0) -> HeapEntry:
+        """A fault does `action` at that time, before all else that happens at that instant; a lower `turn` first."""
         self._sequence += 1
-        entry = [at_ps, FAULT, 0, self._sequence, action, True]
+        entry = [at_ps, FAULT, turn, self._sequence, action, True]
         heapq.heappush(self._heap, entry)
         self._vital += 1
         return entry

@@ -1,4 +1,4 @@
-"""FickleClient: clients that lose patience, send their requests again, or want them no more.
+"""FickleClient: clients that lose patience, send their requests again, want them no more, or come more densely.
 
 It takes the place of FakeClient where faults may strike or clients retry. A request sent again is the same request: the
 router that knows it ignores it. What a client has cancelled is over for it at that instant; what comes later is stale.
@@ -14,6 +14,8 @@ from attrs import define, field
 from emu.control.commands import Reject
 from emu.control.messages import Submit, Withdraw
 from emu.fake.client import FakeClient
+from emu.fake.clock import HeapEntry
+from emu.fake.plan import SCALE
 from emu.record.entries import Resent
 
 _ALL_ATTEMPTS: Final = 1 << 30
@@ -31,6 +33,10 @@ class FickleClient(FakeClient):
     _asked: dict[int, Submit] = field(init=False, factory=dict)  # of open requests
     _times: dict[int, int] = field(init=False, factory=dict)  # how often they were sent again
     _seen: dict[int, int] = field(init=False, factory=dict)  # the tokens they had when last looked at
+    _coming: HeapEntry | None = field(init=False, default=None)  # the next arrival
+    _permille: int = field(init=False, default=SCALE)  # how densely they arrive, in thousandths of the workload
+    _since_ps: int = field(init=False, default=0)  # since when
+    _from_ps: int = field(init=False, default=0)  # which time of the workload it was then
 
     def __attrs_post_init__(self) -> None:
         FakeClient.__attrs_post_init__(self)
@@ -45,6 +51,21 @@ class FickleClient(FakeClient):
         self._fenced[request] = _ALL_ATTEMPTS
         self.model.fence(request, _ALL_ATTEMPTS)
         self._send(Withdraw(request))
+
+    def hurry(self, permille: int) -> None:
+        """From now on requests arrive so many thousandths as densely as the workload has them."""
+        now = self.clock.now_ps
+        self._from_ps += (now - self._since_ps) * self._permille // SCALE
+        self._since_ps, self._permille = now, permille
+        if self._coming is not None:
+            self.clock.cancel(self._coming)
+        self._await_next()
+
+    def _await_next(self) -> None:
+        if self.arrived < len(self.workload):
+            ahead_ps = self.workload.arrivals_ps[self.arrived] - self._from_ps
+            at_ps = self._since_ps - (-ahead_ps * SCALE // self._permille)  # rounded up
+            self._coming = self.clock.call_at(max(self.clock.now_ps, at_ps), self._salt, self._arrive)
 
     def rejected(self, reject: Reject) -> None:
         request = reject.request.request_id

@@ -344,6 +344,13 @@ class FaultHealed(NamedTuple):
     peer: int
 
 
+class RateChanged(NamedTuple):
+    """From now on requests arrive so many thousandths as densely as the workload has them."""
+
+    at_ps: int
+    permille: int
+
+
 class MachineCrashed(NamedTuple):
     """This incarnation of a machine is gone, with all that was in its memory."""
 
@@ -535,6 +542,7 @@ Entry = (
     | AttemptEnded
     | Resumed
     | PolicyBroke
+    | RateChanged
 )
 
 KINDS: Final[tuple[type[Entry], ...]] = Entry.__args__

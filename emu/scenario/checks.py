@@ -11,6 +11,7 @@ from typing import Any
 from attrs import fields
 
 from emu.fake.costs import COST_KINDS
+from emu.scenario.actions import check_actions
 from emu.scenario.faults import check_faults
 from emu.scenario.origin import Origin, nearest, shown
 from emu.scenario.overrides import LIMIT_KEYS, SOURCES, unused_keys
@@ -34,6 +35,7 @@ def check(scenario: Scenario, document: dict[str, Any], origin: Origin) -> None:
     _check_workload(scenario, document["workload"], origin)
     _check_slo(scenario, document["slo"], origin)
     check_faults(scenario, origin)
+    check_actions(scenario, origin)
 
 
 def _check_pools(scenario: Scenario, origin: Origin) -> None:

@@ -59,6 +59,11 @@ _WORDS: Final = {
 _WHEN: Final = ("kind", "at_s", "on", "on_machine", "on_request", "after_s", "nth")
 
 
+def lasts(kind: str) -> bool:
+    """Whether a fault of this kind is there until it heals."""
+    return "heal_after_s" in _TAKES[kind][1] or kind == "restart"
+
+
 def check_faults(scenario: Scenario, origin: Origin) -> None:
     """Refuse the first fault, or delay, that does not say what it must, or names what is not there."""
     names = machine_names(scenario)

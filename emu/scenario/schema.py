@@ -47,6 +47,7 @@ FaultKind: TypeAlias = Literal[
     "poison",
     "cancel",
 ]
+ActionKind: TypeAlias = Literal["rate", "heal"]
 
 
 @frozen(kw_only=True)
@@ -194,6 +195,20 @@ class Fault:
 
 
 @frozen(kw_only=True)
+class Action:
+    """What somebody does to a running cluster on purpose, beside what goes wrong (`Fault`).
+
+    rate: from then on requests arrive `factor` times as densely as the workload has them. heal: what the fault of that
+    number did is undone, however long it was to last.
+    """
+
+    kind: ActionKind
+    at_s: float = field(validator=seconds())
+    factor: float | None = field(default=None, validator=ratio(1e-3, 1e3))  # rate
+    fault: int | None = field(default=None, validator=at_least(0))  # heal: its place in [[faults]], counted from 0
+
+
+@frozen(kw_only=True)
 class Delay:
     """The `nth` control message of a kind arrives `by_s` later."""
 
@@ -277,6 +292,7 @@ class Scenario:
     costs: CostsChoice = CostsChoice()
     faults: tuple[Fault, ...] = ()
     delays: tuple[Delay, ...] = ()
+    actions: tuple[Action, ...] = ()
     goes_first: tuple[int, ...] = ()  # wakeups and deliveries, by number, before all others of their instant
     parts: Parts = Parts()
     policies_from: Path | None = None  # absolute; load() puts the scenario's folder where a class is named from there

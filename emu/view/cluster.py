@@ -188,8 +188,9 @@ class MachineView(NamedTuple):
 
 
 class FaultView(NamedTuple):
-    """A fault that lasts: `words` names what is wrong, machines are those that it touches."""
+    """A fault that lasts: `words` names what is wrong, machines are those that it touches; `number` is the record's."""
 
+    number: int
     at_ps: int
     kind: str
     machines: tuple[int, ...]
@@ -224,6 +225,8 @@ class ClusterView(NamedTuple):
     ended: tuple[EndedView, ...]
     counts: Counts
     faults: tuple[FaultView, ...]
+    crashes: tuple[FaultView, ...]  # of machines that are down by them; what else is wrong is in `faults`
+    rate_permille: int  # how densely requests arrive, in thousandths of the workload
 
     def machine_name(self, index: int) -> str:
         return self.machines[index].name if 0 <= index < len(self.machines) else "the router"

@@ -35,6 +35,10 @@ _WRONG: Final = {
     int(FaultCode.STALE_REPORT): "{who} sends old reports",
     int(FaultCode.CLOCK): "the clock of {who} is wrong",
 }
+_DOWN: Final = {
+    int(FaultCode.CRASH): "{who} has crashed",
+    int(FaultCode.RESTART): "{who} starts again",
+}
 _SIDES: Final = tuple(Hold)
 
 
@@ -60,15 +64,18 @@ def freeze(state: ClusterState, at_ps: int | None = None) -> ClusterView:
         transfers=tuple(_transfer(row) for row in state.transfers.values()),
         ended=tuple(state.ended),
         counts=Counts(state.arrived, *state.ended_by),
-        faults=tuple(_fault(state, row) for row in state.faults.values()),
+        faults=tuple(_fault(state, number, row) for number, row in state.faults.items() if row.kind in _WRONG),
+        crashes=tuple(_fault(state, number, row) for number, row in state.faults.items() if row.kind in _DOWN),
+        rate_permille=state.rate_permille,
     )
 
 
-def _fault(state: ClusterState, row: FaultRow) -> FaultView:
+def _fault(state: ClusterState, number: int, row: FaultRow) -> FaultView:
     touched = tuple(machine for machine in (row.machine, row.peer) if machine >= 0)
     names = [state.started.machines[machine].name for machine in touched]
     who = " to ".join(names) if len(names) > 1 else names[0] if names else "the router"
-    return FaultView(row.at_ps, FaultCode(row.kind).word, touched, _WRONG[row.kind].format(who=who))
+    words = (_WRONG.get(row.kind) or _DOWN[row.kind]).format(who=who)
+    return FaultView(number, row.at_ps, FaultCode(row.kind).word, touched, words)
 
 
 def _request(state: ClusterState, row: RequestRow) -> RequestView:
@@ -137,7 +144,9 @@ def _machine(state: ClusterState, index: int, row: MachineRow, outgoing: int, in
         dead_ps=row.dead_ps,
         incarnation=row.incarnation,
         faults=tuple(
-            FaultCode(fault.kind).word for fault in state.faults.values() if index in (fault.machine, fault.peer)
+            FaultCode(fault.kind).word
+            for fault in state.faults.values()
+            if fault.kind in _WRONG and index in (fault.machine, fault.peer)
         ),
     )
 

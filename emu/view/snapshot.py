@@ -25,7 +25,7 @@ SHAPE = (
         f"{kind.__name__}:{','.join(field.name for field in fields(kind))}"
         for kind in (RequestRow, TransferRow, LoanRow, MachineRow, FaultRow)
     )
-    + f";{','.join(EndedView._fields)}"
+    + f";{','.join(EndedView._fields)};rate_permille"
 )
 """What is kept, by name: a snapshot of another shape was made by another version, and is not read."""
 
@@ -37,6 +37,7 @@ def dump(state: ClusterState) -> dict[str, Any]:
         "entries": state.entries,
         "over": state.over,
         "arrived": state.arrived,
+        "rate_permille": state.rate_permille,
         "ended_by": state.ended_by,
         "machines": [_machine(row) for row in state.machines],
         "requests": [astuple(row) for row in state.requests.values()],
@@ -50,6 +51,7 @@ def load(started: RunStarted, kept: Mapping[str, Any]) -> ClusterState:
     """The state that `dump` was given. Raises KeyError or TypeError where it is none of ours."""
     state = ClusterState(started)
     state.at_ps, state.entries, state.over = kept["at_ps"], kept["entries"], kept["over"]
+    state.rate_permille = kept["rate_permille"]
     state.arrived, state.ended_by = kept["arrived"], list(kept["ended_by"])
     for row, values in zip(state.machines, kept["machines"], strict=True):
         _restore(row, values)

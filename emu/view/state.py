@@ -35,6 +35,8 @@ _LASTING: Final = frozenset(
     )
 )
 """Faults that are there until they heal; the others are over when they have struck, or are told by what follows."""
+_TAKES_DOWN: Final = (int(e.FaultCode.CRASH), int(e.FaultCode.RESTART))
+"""Kept until the machine starts again: these can be healed early too."""
 
 
 class ClusterState:
@@ -46,6 +48,7 @@ class ClusterState:
         self.entries = 0
         self.over = False
         self.arrived = 0
+        self.rate_permille = 1000
         self.ended_by = [0] * len(e.Status)
         self.machines = [MachineRow(POOL_WORDS.index(m.pool), POOL_WORDS.index(m.pool)) for m in started.machines]
         self.requests: dict[int, RequestRow] = {}
@@ -86,6 +89,7 @@ class ClusterState:
             e.AttemptLost: self._attempt_lost,
             e.AttemptEnded: self._attempt_ended,
             e.Resumed: self._resumed,
+            e.RateChanged: self._rate_changed,
         }
 
     def take(self, entry: e.Entry) -> None:
@@ -281,7 +285,7 @@ class ClusterState:
 
     def _struck(self, entry: e.FaultStruck) -> None:
         at_ps, fault, kind, machine, peer, _, _ = entry
-        if kind in _LASTING:
+        if kind in _LASTING or (kind in _TAKES_DOWN and self.machines[machine].down_ps == NEVER):
             self.faults[fault] = FaultRow(at_ps, kind, machine, peer)
 
     def _healed(self, entry: e.FaultHealed) -> None:
@@ -339,6 +343,9 @@ class ClusterState:
 
     def _resumed(self, entry: e.Resumed) -> None:
         self._row(entry.request, entry.attempt).delivered = entry.delivered
+
+    def _rate_changed(self, entry: e.RateChanged) -> None:
+        self.rate_permille = entry.permille
 
     def _said(self, entry: e.Entry) -> None:
         """What changes nothing that is seen of a machine or a request."""

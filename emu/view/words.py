@@ -87,6 +87,9 @@ class Words:
             e.PolicyBroke: lambda x: (
                 f"a policy broke its contract on {self.name(x.machine)} (seat {x.seat}, {x.fault})"
             ),
+            e.RateChanged: lambda x: (
+                f"requests arrive {x.permille / 1000:g} times as densely as the workload has them, from now on"
+            ),
             e.RunEnded: lambda x: f"the run ended with {x.open_requests} open requests and {x.transfers} transfers",
         }
 

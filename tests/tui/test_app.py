@@ -2,12 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import inf
 
+from command_runs import HELLO
 from kept_runs import deck_of, faulty, hello
 from textual.pilot import Pilot
 
+from emu.scenario.load import load
+from emu.view.reader import Reader
 from tui.app import Cockpit, moment
+from tui.deck import Deck
 from tui.glyphs import plain
+from tui.operate import Operator
+from tui.player import Player
+from tui.widgets.ask import AskChoice
 from tui.widgets.canvas import Canvas
 
 Story = Callable[[Cockpit, Pilot[None]], Awaitable[None]]
@@ -103,6 +111,49 @@ def test_a_kept_record_takes_no_faults() -> None:
         assert "nothing to save" in seen(app)
 
     told(Cockpit(deck_of(hello(), 1.8)), story)
+
+
+def test_faults_and_rates_are_chosen_with_the_mouse_and_typed() -> None:
+    """A right click on a machine, a click on a lane, and a number for the arrivals: each is done to the run."""
+    operator = Operator(load(HELLO, (), None), None, inf, held=True)
+    app = Cockpit(Deck(Player(Reader(operator.folder), live=True)), operator)
+
+    async def until(pilot: Pilot[None], wanted: Callable[[], bool]) -> None:
+        for _ in range(400):
+            if wanted():
+                return
+            await pilot.pause(0.02)
+        raise AssertionError(seen(app))
+
+    def place(words: str) -> tuple[int, int]:
+        rows = seen(app).splitlines()
+        y = next(number for number, row in enumerate(rows) if words in row and number > 1)
+        return rows[y].index(words), y
+
+    async def story(app: Cockpit, pilot: Pilot[None]) -> None:
+        operator.run_to(1_800 * 10**9)
+        await until(pilot, lambda: app.player.end_ps >= 1_800 * 10**9 and "▶──" in seen(app))
+        await pilot.click(Canvas, offset=place("▶──"))
+        assert isinstance(app.screen, AskChoice)
+        await pilot.press("enter")
+        await until(pilot, lambda: len(operator.struck) == 1)
+        assert operator.struck[0].kind == "link_down"
+        assert operator.struck[0].machines == ("prefill-0", "decode-0")
+        await pilot.click(Canvas, offset=place("decode-0"), button=3)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: len(operator.struck) == 2)
+        assert (operator.struck[1].kind, operator.struck[1].machine) == ("crash", "decode-0")
+        await pilot.press("a", *"3", "enter")
+        await until(pilot, lambda: len(operator.acted) == 1)
+        await until(pilot, lambda: "arrivals x3" in seen(app))
+        await pilot.press("a", *"many", "enter")
+        assert "'many' is no rate" in seen(app)
+
+    try:
+        told(app, story)
+    finally:
+        operator.close()
+        app.player.reader.close()
 
 
 def test_it_follows_the_size_of_the_terminal() -> None:

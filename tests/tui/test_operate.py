@@ -15,6 +15,7 @@ from emu.refusal import Refusal
 from emu.scenario.load import load
 from emu.view.reader import Reader
 from tui.deck import Deck
+from tui.offers import Deed, offers, rate_deed
 from tui.operate import Operator, operate, slo_of
 from tui.player import Player
 
@@ -74,7 +75,7 @@ def test_a_session_of_steps_and_faults_is_saved_as_a_scenario_that_repeats_it(
     assert before <= 2 * 10**12
     operator.step()
     until(operator, deck, lambda: deck.player.reader.front_ps > before)
-    operator.strike({"kind": "slow", "machine": "decode-0", "factor": 4.0, "heal_after_s": 2.0})
+    operator.do(Deed("", {"kind": "slow", "machine": "decode-0", "factor": 4.0, "heal_after_s": 2.0}))
     until(operator, deck, lambda: len(operator.struck) == 1)
     operator.hold(False)
     until(operator, deck, lambda: operator.digest is not None)
@@ -93,7 +94,7 @@ def test_acting_on_the_past_starts_a_run_that_repeats_it_and_goes_on(operator: O
     until(operator, deck, lambda: operator.digest is not None)
     first = (operator.folder / "record.jsonl").read_bytes()
     moment = 3_123_456_789_012
-    fresh = operator.strike_at({"kind": "pause", "machine": "decode-0", "heal_after_s": 1.0}, moment, deck)
+    fresh = operator.do_at(Deed("", {"kind": "pause", "machine": "decode-0", "heal_after_s": 1.0}), moment, deck)
     until(operator, fresh, lambda: fresh.player.end_ps >= moment)
     assert fresh.player.end_ps < moment + 10**11
     operator.hold(False)
@@ -106,6 +107,53 @@ def test_acting_on_the_past_starts_a_run_that_repeats_it_and_goes_on(operator: O
     operator.save(path)
     assert headless_digest(path) == operator.digest
     fresh.player.reader.close()
+
+
+DELAYED = """
+[[delays]]
+nth = 3
+kind = "Signal"
+by_s = 0.01
+"""
+
+
+def test_rates_and_early_heals_are_saved_as_actions_that_repeat_the_session(tmp_path: Path) -> None:
+    """Several orders at once, too, each with a time of its own, and beside a plan that has a delay."""
+    planned = tmp_path / "planned.toml"
+    planned.write_text(HELLO.read_text() + DELAYED)
+    operator = Operator(load(planned, (), None), None, inf, held=True)
+    try:
+        deck = deck_of(operator)
+        operator.run_to(10**12)
+        until(operator, deck, lambda: deck.player.end_ps >= 10**12)
+        operator.do(rate_deed(4.0))
+        operator.do(Deed("", {"kind": "pause", "machine": "decode-0", "heal_after_s": 5.0}))
+        operator.do(Deed("", {"kind": "crash", "machine": "prefill-0"}))
+        until(operator, deck, lambda: len(operator.struck) == 2)
+        operator.run_to(2 * 10**12)
+        until(operator, deck, lambda: deck.player.reader.front_ps > 10**12 and deck.player.end_ps >= 2 * 10**12)
+        view = deck.player.view()
+        assert view.rate_permille == 4000
+        heals = [deed for deed in offers(deck.scene()) if deed.values["kind"] == "heal"]
+        assert [deed.words for deed in heals] == [
+            "heal it now: decode-0 is paused",
+            "heal it now: prefill-0 has crashed",
+        ]
+        for deed in heals:
+            operator.do(deed)
+        operator.do(rate_deed(0.5))
+        until(operator, deck, lambda: len(operator.acted) == 4)
+        operator.hold(False)
+        until(operator, deck, lambda: operator.digest is not None and deck.player.reader.over)
+        view = deck.player.view()
+        assert not view.faults
+        assert not view.crashes
+        assert view.counts.completed == 12
+        operator.save(tmp_path / "session.toml")
+        assert headless_digest(tmp_path / "session.toml") == operator.digest
+        deck.player.reader.close()
+    finally:
+        operator.close()
 
 
 def test_a_run_that_cannot_begin_says_why(tmp_path: Path) -> None:

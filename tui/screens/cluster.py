@@ -172,7 +172,12 @@ def card(scene: Scene, machine: MachineView, width: int, scale: float) -> list[L
         memory_line(machine, width - 2, scale),
         (Span(cut(f"believed {believed}", width - 2), "dim"),),
     ]
-    return [tuple([Span(span.text, span.role, target) for span in line]) for line in box(lines, width, title, role)]
+    if marked and scene.clock.steered:
+        title = (*title, Span(" [x]", "key", Target("key", "x")))
+    return [
+        tuple([Span(span.text, span.role, span.target or target) for span in line])
+        for line in box(lines, width, title, role)
+    ]
 
 
 def slim(scene: Scene, machine: MachineView, width: int, scale: float) -> list[Line]:
@@ -326,10 +331,11 @@ def lane(scene: Scene, transfer: TransferView, width: int) -> Line:
     )
     long = max(4, min(40, width - len(tail) - 26))
     done = round(transfer.landed_share * (long - 1))
+    way = Target("link", f"{transfer.source}>{transfer.target}")
     line: Line = (
         Span(f"{names[0]:>11} ", "text", Target("machine", transfer.source)),
-        Span("═" * done + "▶", role),
-        Span("─" * (long - 1 - done), "empty"),
+        Span("═" * done + "▶", role, way),
+        Span("─" * (long - 1 - done), "empty", way),
         Span(f" {names[1]:<11}", "text", Target("machine", transfer.target)),
         Span(tail, role, Target("request", transfer.request)),
     )

@@ -38,7 +38,9 @@ KEYS: Final = (
     (
         "operate",
         (
-            ("x", "strike the chosen machine with a fault"),
+            ("x", "strike, heal or act: on the chosen machine or request, or on all"),
+            ("a", "arrivals: twice or half as dense"),
+            ("click", "right on a machine or request, or on a lane: the same for that"),
             ("s", "save this session as a scenario"),
             ("ctrl+p", "every command, by name"),
         ),

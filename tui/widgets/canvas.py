@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import Final
 
 from rich.segment import Segment
 from textual import events
@@ -14,6 +15,8 @@ from textual.widget import Widget
 from tui.glyphs import Line, Target
 from tui.messages import Pointed, Sized
 from tui.palette import Palette
+
+_LEFT: Final = 1  # button of a mouse
 
 
 class Canvas(Widget, can_focus=True):
@@ -62,7 +65,7 @@ class Canvas(Widget, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         target = self.target_at(event.x, event.y)
         if target is not None:
-            self.post_message(Pointed(target))
+            self.post_message(Pointed(target, menu=event.button != _LEFT or target.kind == "link"))
 
     def on_resize(self, _: events.Resize) -> None:
         self._strips.clear()
