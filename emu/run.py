@@ -13,6 +13,7 @@ from typing import IO, Any
 import trio
 from attrs import asdict, define, evolve, field, frozen
 
+from emu.control.batch import InStep
 from emu.control.machine import Drained, MachineRules, PutFailed
 from emu.control.messages import Message
 from emu.control.mixed import SchedulerRules
@@ -279,9 +280,10 @@ def build(
         )
     heartbeat_ps, classes = to_ps(scenario.transfer.heartbeat_s), cluster.classes
 
-    def node_of(index: int, incarnation: int, own: Clock) -> MachineNode:
+    def node_of(index: int, incarnation: int, own: Clock, found: InStep = ()) -> MachineNode:
         machine = cluster.machines[index]
-        core = classes.machine(machine_rules(cluster, machine, index, incarnation, seated), classes.of_machine)
+        rules = machine_rules(cluster, machine, index, incarnation, seated, found)
+        core = classes.machine(rules, classes.of_machine)
         worker = site.workers[index]
         checksum = worker.memory.checksum if is_faulty(scenario) else None
         ports = MachinePorts(own, worker, link.port(index), wire.port(machine.name), client, log, reports, checksum)
@@ -316,7 +318,7 @@ class _Site:
     workers: list[FakeWorker] = field(init=False)
     nodes: list[MachineNode] = field(init=False, factory=list)
     routers: list[RouterNode] = field(init=False, factory=list)
-    node_of: Callable[[int, int, Clock], MachineNode] = field(init=False)
+    node_of: Callable[[int, int, Clock, InStep], MachineNode] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.workers = [_worker(self.clock, self.cluster, machine, self.model) for machine in self.cluster.machines]
@@ -349,11 +351,11 @@ class _Site:
         def failed(machine: int, key: tuple[int, int]) -> None:
             places[machine].receive(lambda: self.nodes[machine].deliver(PutFailed(*key)))
 
-        def revive(index: int, incarnation: int) -> None:
+        def revive(index: int, incarnation: int, found: InStep) -> None:
             machine, place = machines[index], places[index]
             place.process = Process.of(clock, machine.name)
             self.workers[index] = _worker(clock, self.cluster, machine, self.model)
-            self.nodes[index] = self.node_of(index, incarnation, place.process)
+            self.nodes[index] = self.node_of(index, incarnation, place.process, found)
 
         names = {machine.name: index for index, machine in enumerate(machines)}
         wire = FaultyWire(clock, latency_ps, deliver, self.submit, names)
@@ -453,7 +455,9 @@ def _worker(clock: HeapClock, cluster: Cluster, machine: Hardware, model: FakeMo
     return FakeWorker(clock, costs, model, KvMemory(), layers, sync_ps, block_tokens)
 
 
-def machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: int, seated: Seated) -> MachineRules:
+def machine_rules(
+    cluster: Cluster, machine: Hardware, index: int, incarnation: int, seated: Seated, found: InStep = ()
+) -> MachineRules:
     scenario = cluster.scenario
     transfer, limits = scenario.transfer, scenario.scheduler
     layer_wise_from = {"auto": transfer.threshold_tokens, "serialized": LAYER_WISE_NEVER, "layer-wise": 0}
@@ -481,6 +485,7 @@ def machine_rules(cluster: Cluster, machine: Hardware, index: int, incarnation: 
         incarnation,
         transfer.direction == "get",
         is_faulty(scenario),
+        found,
     )
 
 

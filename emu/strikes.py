@@ -12,6 +12,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
+from emu.control.batch import InStep
 from emu.control.messages import Drain
 from emu.fake.clock import PS_PER_S, HeapClock, TasksMadeRunnable
 from emu.fake.faulty_link import FaultyLink
@@ -65,7 +66,8 @@ class Place:
 
 @define(eq=False)
 class Strikes:
-    """`revive(machine, incarnation)` puts a new process, worker and node in a machine's place."""
+    """`revive(machine, incarnation, found)` puts a new process, worker and node in a machine's place; what it finds
+    there its predecessor has left."""
 
     clock: HeapClock
     log: Log
@@ -77,7 +79,7 @@ class Strikes:
     nodes: Sequence[MachineNode]
     places: list[Place]
     nics: Sequence[int]  # network cards, by machine
-    revive: Callable[[int, int], None]
+    revive: Callable[[int, int, InStep], None]
     submit: Callable[[Any], None]  # to the router
     arm: Callable[[], None]  # called before the first fault acts
     client: FickleClient = field(init=False)
@@ -221,7 +223,7 @@ class Strikes:
     def _take_down(self, machine: int, then: Callable[[], None] = lambda: None, *, leaves: bool = False) -> None:
         """A process is gone, with all that was in its memory."""
         place, now = self.places[machine], self.clock.now_ps
-        self.nodes[machine].halt()
+        found = self.nodes[machine].halt()
         self.log.write((MachineLeft if leaves else MachineCrashed)(now, machine, place.incarnation))
         place.up = False
         place.held.clear()
@@ -230,7 +232,7 @@ class Strikes:
             self.reports.farewell(machine)
         self.link.fell(machine)
         scopes, place.scopes = place.scopes, []
-        self.revive(machine, place.incarnation + 1)
+        self.revive(machine, place.incarnation + 1, found)
         then()
         for scope in scopes:
             scope.cancel()

@@ -8,7 +8,7 @@ How long a step takes must stay out of here.
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from attrs import frozen
 
@@ -51,6 +51,10 @@ class Batch(NamedTuple):
     prompt_tokens: int  # of its prefills
     layer_wise: bool  # caches of this batch leave layer by layer, which costs a synchronisation a layer
     changed: bool
+
+
+InStep: TypeAlias = tuple[tuple[int, int, int], ...]
+"""Who is in a step: request, attempt, and the tokens delivered before it."""
 
 
 class StepResult(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from attrs import define, field, frozen
 
 from emu.control.attempts import Attempts
-from emu.control.batch import Batch, StepResult
+from emu.control.batch import Batch, InStep, StepResult
 from emu.control.blocks import BlockPool
 from emu.control.commands import Command, End, Preempt, Report, Send
 from emu.control.messages import (
@@ -32,6 +32,7 @@ from emu.control.messages import (
     Signal,
     SourceGone,
     Welcome,
+    Wreck,
 )
 from emu.control.mixed import Scheduler, SchedulerRules
 from emu.control.parts import MachineParts
@@ -47,7 +48,8 @@ from emu.control.transfer.states import Destination, Source
 class MachineRules:
     """What a machine is told of itself: its index, its pool of blocks, its model's layers, its limits.
 
-    `incarnation` counts the processes that have had this name. A write that was posted lands within `max_flight_ps`.
+    `incarnation` counts the processes that have had this name; `found` is what the one before has left written down of
+    the step in which it died. A write that was posted lands within `max_flight_ps`.
     """
 
     index: int
@@ -60,6 +62,7 @@ class MachineRules:
     incarnation: int = 0
     get: bool = False  # caches are read by those who decode, not put by those who prefill
     completions_lost: bool = False  # so that what was given up is taken for over after `max_flight_ps`
+    found: InStep = ()
 
 
 class Drained(NamedTuple):
@@ -379,6 +382,8 @@ class Machine:
             return ()  # the same welcome again
         commands = self.attempts.dropped(now)
         self._count_staying()
+        if self.epoch == UNADMITTED:
+            commands += (Report(Wreck(self.rules.index, self.rules.incarnation, self.rules.found, now)),)
         self.epoch, self.counted = welcome.epoch, welcome.number
         self.skipped.clear()
         return commands

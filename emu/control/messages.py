@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from emu.control.batch import InStep
 from emu.control.request import Request
 
 
@@ -206,6 +207,18 @@ class Lost(NamedTuple):
     sent_ps: int
 
 
+class Wreck(NamedTuple):
+    """Machine to router, in answer to its welcome: what was under way when the process before this one died.
+
+    If anything that it was at has killed it, it is one of these attempts.
+    """
+
+    machine: int
+    incarnation: int  # of the process that says so
+    attempts: InStep
+    sent_ps: int
+
+
 class Doubt(NamedTuple):
     """Prefill machine to router: this cache was never acknowledged, or is not known here; ask its decode machine."""
 
@@ -234,4 +247,5 @@ Message = (
     | Welcome
     | Lost
     | Doubt
+    | Wreck
 )

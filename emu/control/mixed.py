@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from attrs import define, field, frozen
 
-from emu.control.batch import Batch, Kind, Slice, StepResult
+from emu.control.batch import Batch, InStep, Kind, Slice, StepResult
 from emu.control.blocks import BlockPool
 from emu.control.decode import Decoder, VictimChooser
 from emu.control.prefill import Chooser, PrefillQueue, tokens_to_compute
@@ -175,6 +175,15 @@ class Scheduler:
         """All that `find` could find."""
         decoder, queue = self.decoder, self.prefills
         return (*decoder.running.values(), *decoder.ready, *queue.preempted, *queue.waiting)
+
+    def in_step(self, steps: int) -> InStep:
+        """Who is in the step under way, of whose leap `steps` are done."""
+        decoder = self.decoder
+        unsettled = steps - decoder.settled
+        return (
+            *((s.request.request_id, s.attempt, s.delivered) for s in self._batch),
+            *((r, s.attempt, decoder.delivered(s) + unsettled) for r, s in decoder.running.items()),
+        )
 
     def withdraw(self, sequence: Sequence) -> None:
         """One of `everyone` is over; its loan stays its own."""

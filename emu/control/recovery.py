@@ -29,6 +29,7 @@ from emu.control.messages import (
     Submit,
     Welcome,
     Withdraw,
+    Wreck,
 )
 from emu.control.pools import GONE, Load, Pools
 
@@ -78,7 +79,6 @@ class Recovery:
     place: Place
     waiting: list[tuple[int, int]] = field(init=False, factory=list)  # (when, request): attempts to come
     stranded: dict[int, int] = field(init=False, factory=dict)  # no machine is left for them -> since when
-    _orphans: set[int] = field(init=False, factory=set)  # their prefill machine is dead; the other one may have all
     gone: int = field(init=False, default=0)  # machines that are taken for dead
     docket: Docket = field(init=False)
     audit_ps: int = field(init=False)
@@ -113,6 +113,8 @@ class Recovery:
             if report.incarnation <= load.incarnation:
                 return ()  # from before it was admitted the last time
             commands = self._dead(load, "restarted", now)
+        elif report.incarnation == load.incarnation:
+            self.docket.survived(load.machine, load.incarnation)
         load.incarnation = max(load.incarnation, report.incarnation)
         if report.epoch != load.next_epoch or report.incarnation < load.incarnation:
             return *commands, Send(load.machine, Welcome(load.next_epoch, load.assigned, now))
@@ -156,11 +158,14 @@ class Recovery:
         entry = self._current(message.request_id, message.attempt)
         if entry is None:
             return ()
-        if message.reason == "source_gone" and message.request_id in self._orphans:
-            self._orphans.discard(message.request_id)
-            self.docket.died([message.request_id])
         # also where it is not known, since its assignment may still come
         return self._give_up({message.request_id: entry}, message.reason, now, besides=NOWHERE)
+
+    def found(self, message: Wreck, now: int) -> tuple[Command, ...]:
+        """A process that was started again says what the one before it was at when it died."""
+        del now
+        self.docket.found(message.machine, message.incarnation, message.attempts)
+        return ()
 
     def doubted(self, message: Doubt, now: int) -> tuple[Command, ...]:
         """The decode machine knows whether it has that cache; a dead one's attempts were given up with it."""
@@ -176,10 +181,9 @@ class Recovery:
         if event.delivered < 0:
             self._close(request_id)
             return ()
-        poison = request_id in self.docket.convicted
-        if poison or tried >= self.rules.max_attempts:
+        if tried - self.docket.excused(request_id) >= self.rules.max_attempts:
             self._close(request_id)
-            return (Fail(entry.submit.request, entry.attempt, "poison" if poison else "max_attempts"),)
+            return (Fail(entry.submit.request, entry.attempt, "max_attempts"),)
         due_ps = now + (self.rules.retry_backoff_ps << entry.attempt)
         heapq.heappush(self.waiting, (due_ps, request_id))
         return ()
@@ -197,6 +201,10 @@ class Recovery:
                 continue
             if (earliest_ps := self.docket.earliest_ps(request_id, now)) > now:
                 heapq.heappush(self.waiting, (earliest_ps, request_id))
+                continue
+            if request_id in self.docket.convicted:
+                self._close(request_id)
+                commands += (Fail(entry.submit.request, entry.attempt, "poison"),)
                 continue
             placed = self.place(entry.submit, entry.attempt + 1, now)
             if placed:
@@ -237,7 +245,7 @@ class Recovery:
 
     def _close(self, request_id: int) -> None:
         del self.open[request_id]
-        if self.docket.deaths:
+        if self.docket:
             self.docket.forget(request_id)
         if self.stranded:
             self.stranded.pop(request_id, None)
@@ -262,8 +270,9 @@ class Recovery:
                 struck[request_id] = entry
             elif entry.prefill == machine:
                 orphans.setdefault(entry.decode, []).append((request_id, entry.attempt))
-        self.docket.died([*struck])
-        self._orphans.update(request_id for attempts in orphans.values() for request_id, _ in attempts)
+        there = [(request_id, entry.attempt) for request_id, entry in struck.items()]
+        there += [key for attempts in orphans.values() for key in attempts]
+        self.docket.died(machine, load.incarnation, there, now)
         commands += self._give_up(struck, "machine_dead", now, besides=machine)
         return commands + tuple(
             Send(decode, SourceGone(tuple(attempts), now)) for decode, attempts in sorted(orphans.items())

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from emu.control.commands import Command, MoveMachine, Place, Reject, Send
-from emu.control.messages import Assign, Doubt, Drain, Ended, LoadReport, Lost, Reserve, Silent, Submit, Withdraw
+from emu.control.messages import Assign, Doubt, Drain, Ended, LoadReport, Lost, Reserve, Silent, Submit, Withdraw, Wreck
 from emu.control.placement import Demand, Policy, Splitwise
 from emu.control.pools import Load, Member, Pool, Pools
 from emu.control.recovery import Fenced, Open, Recovery, RecoveryRules
@@ -33,7 +33,7 @@ class RouterRules:
     recovery: RecoveryRules = field(factory=RecoveryRules)
 
 
-Event = Submit | LoadReport | Ended | Silent | Drain | Withdraw | Lost | Doubt | Fenced
+Event = Submit | LoadReport | Ended | Silent | Drain | Withdraw | Lost | Doubt | Wreck | Fenced
 
 
 @define
@@ -62,6 +62,7 @@ class Router:
             Withdraw: self.recovery.withdrawn,
             Lost: self.recovery.lost,
             Doubt: self.recovery.doubted,
+            Wreck: self.recovery.found,
             Fenced: self.recovery.fenced,
         }
 

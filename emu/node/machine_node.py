@@ -15,8 +15,19 @@ from attrs import define, frozen
 
 from emu.control import commands as c
 from emu.control import machine as m
-from emu.control.batch import Batch, StepResult
-from emu.control.messages import Acknowledge, Assign, Grant, Heartbeat, LoadReport, Message, Offer, Reserve, Signal
+from emu.control.batch import Batch, InStep, StepResult
+from emu.control.messages import (
+    UNADMITTED,
+    Acknowledge,
+    Assign,
+    Grant,
+    Heartbeat,
+    LoadReport,
+    Message,
+    Offer,
+    Reserve,
+    Signal,
+)
 from emu.control.transfer.getting import Wanted
 from emu.node.codes import REASONS
 from emu.node.mailbox import Mailbox
@@ -112,14 +123,20 @@ class MachineNode:
     def load_report(self, at_ps: int) -> LoadReport:
         return self.core.load_report(at_ps, self._worker.steps_done(at_ps) if self._running else 0)
 
-    def halt(self) -> None:
-        """The machine crashes at this instant: steps that had ended are written, and nothing more from here."""
+    def halt(self) -> InStep:
+        """The machine crashes at this instant: steps that had ended are written, and nothing more from here.
+
+        What it was at, as it wrote down where its next process finds it.
+        """
+        if self.core.epoch == UNADMITTED:
+            return self.core.rules.found  # nobody has been told of it yet
         if not self._running or self._run is None:
-            return
-        run = self._run
-        run.add(self._worker.cut())
+            return ()
+        run, cut = self._run, self._worker.cut()
+        run.add(cut)
         self._record(e.StepsCut(*self._run_entry(run)))
         self._run = None
+        return self.core.scheduler.in_step(cut.steps)
 
     def stalled(self, stall_ps: int) -> None:
         """This process has not run for so long. What came meanwhile is old, as the leave is that it gives to write."""

@@ -36,6 +36,7 @@ class Outgoing:
     signals: int = 1
     puts: int = 1
     failed: bool = False  # the put that follows the prefill under way
+    posted_ps: int = 0  # when its latest signal was
 
     def move(self, event: SourceEvent) -> None:
         self.state = next_source(self.state, event)
@@ -105,7 +106,7 @@ class Sender:
         transfer.grant = grant
         if transfer.state is Source.COMPUTED:
             transfer.move(SourceEvent.GRANT)
-            return self._put(transfer), self._signal(transfer)
+            return self._put(transfer), self._signal(transfer, now)
         transfer.move(SourceEvent.GRANT)
         if transfer.follow:
             transfer.move(SourceEvent.STREAM)
@@ -133,7 +134,7 @@ class Sender:
             return ()
         if transfer.failed:
             return self.put_again(key_of(sequence), now)
-        return (self._signal(transfer),) if posted else (self._put(transfer), self._signal(transfer))
+        return (self._signal(transfer, now),) if posted else (self._put(transfer), self._signal(transfer, now))
 
     def may_put(self, sequence: Sequence, now: int) -> bool:
         """Whether the cache that has just been computed may be posted, or was, or nobody has said where to."""
@@ -151,7 +152,9 @@ class Sender:
             transfer = self.open.get(key)
             if transfer is not None and transfer.state is Source.FLUSHING:
                 transfer.asked += 1
-                if not transfer.asked % 2:
+                if self.flight_ps and now - transfer.posted_ps >= self.flight_ps:
+                    commands += self.drained(key, now)  # its completion is lost as well
+                elif not transfer.asked % 2:
                     commands += (WatchDrain(*key),)
         return commands
 
@@ -173,7 +176,9 @@ class Sender:
         if transfer.state is Source.FLUSHING:
             transfer.asked, transfer.signals = 0, transfer.signals + 1
             return (
-                (self._signal(transfer),) if transfer.signals < MOST_SIGNALS else self.give_up(key, "unanswered", now)
+                (self._signal(transfer, now),)
+                if transfer.signals < MOST_SIGNALS
+                else self.give_up(key, "unanswered", now)
             )
         transfer.move(SourceEvent.DRAIN)
         self.draining.end(key)
@@ -211,7 +216,7 @@ class Sender:
         transfer.puts += 1
         if transfer.puts > MOST_PUTS or not self.rights.holds(key, now):
             return self.give_up(key, "put_failed", now)
-        return self._post(transfer), self._signal(transfer)
+        return self._post(transfer), self._signal(transfer, now)
 
     def watches(self) -> tuple[Command, ...]:
         """Ask again for the completions without which blocks stay pinned, since one may be lost."""
@@ -245,9 +250,10 @@ class Sender:
             follow=transfer.state is Source.STREAMING,
         )
 
-    def _signal(self, transfer: Outgoing) -> PostSignal:
+    def _signal(self, transfer: Outgoing, now: int) -> PostSignal:
         grant, loan = transfer.grant, transfer.loan
         assert grant is not None
+        transfer.posted_ps = now
         blocks = grant.blocks[: len(loan.blocks)]
         return PostSignal(
             grant.machine,
