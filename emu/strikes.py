@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import trio
-from attrs import define, field
 
 from emu.control.batch import InStep
 from emu.control.messages import Drain
@@ -36,6 +35,7 @@ from emu.record.entries import (
 )
 from emu.record.log import Log
 from emu.scenario.schema import Action, Delay, Fault, Scenario, machine_names
+from emu.shape import define, field
 
 _LOOK_PS = PS_PER_S // 10  # how often a machine that is drained looks whether it has nothing left
 _STARTUP_S = 10.0  # of a machine that starts again, unless the fault says

@@ -7,8 +7,6 @@ steps, when nothing that the worker runs is given up under it.
 
 from __future__ import annotations
 
-from attrs import field, frozen
-
 from emu.control.blocks import BlockPool
 from emu.control.commands import AttemptOver, Command, Report
 from emu.control.messages import Audit, Cancel, Doubt, Lost, SourceGone
@@ -18,9 +16,10 @@ from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender, key_of
 from emu.control.transfer.states import Source
+from emu.shape import define, field
 
 
-@frozen
+@define(eq=False)
 class Attempts:
     """All attempts on machine `here`."""
 
@@ -29,11 +28,10 @@ class Attempts:
     scheduler: Scheduler
     sender: Sender
     receiver: Receiver
-    barred: Leases = field()  # attempts that were cancelled here before they came
+    barred: Leases = field(init=False)  # attempts that were cancelled here before they came
 
-    @barred.default
-    def _barred(self) -> Leases:
-        return Leases(self.sender.leases.duration_ps)
+    def __attrs_post_init__(self) -> None:
+        self.barred = Leases(self.sender.leases.duration_ps)
 
     def cancelled(self, message: Cancel, now: int) -> tuple[Command, ...]:
         """Give back all that these attempts hold here, whatever phase they are in."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple, TypeAlias
 
-from attrs import frozen
+from emu.shape import frozen
 
 
 class Kind(enum.Enum):

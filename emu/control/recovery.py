@@ -12,8 +12,6 @@ import heapq
 from collections.abc import Callable
 from typing import NamedTuple
 
-from attrs import define, field, frozen
-
 from emu.control.commands import Admit, Command, DeclareDead, Fail, Fence, MoveMachine, Send
 from emu.control.docket import Docket
 from emu.control.messages import (
@@ -32,6 +30,7 @@ from emu.control.messages import (
     Wreck,
 )
 from emu.control.pools import GONE, Load, Pools
+from emu.shape import define, field, frozen
 
 NOWHERE = -1
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field, frozen
-
 from emu.control.commands import Command, MoveMachine, Place, Reject, Send
 from emu.control.messages import Assign, Doubt, Drain, Ended, LoadReport, Lost, Reserve, Silent, Submit, Withdraw, Wreck
 from emu.control.placement import Demand, Policy, Splitwise
 from emu.control.pools import Load, Member, Pool, Pools
 from emu.control.recovery import Fenced, Open, Recovery, RecoveryRules
+from emu.shape import define, field, frozen
 
 
 @frozen

@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Protocol
 
-import attrs
-
 from emu.fake.curves import line, prefill_at
 from emu.fake.profiles import HardwareProfile, ModelProfile, nearest
 from emu.fake.sim_costs import SplitwiseSimCosts
 from emu.fake.step_profiles import StepProfile, load_steps
 from emu.refusal import Refusal
+from emu.shape import field, frozen
 
 COST_KINDS = ("calibrated", "splitwise-sim")
 """What `[costs] model` of a scenario may say."""
@@ -63,7 +62,7 @@ class Costs(Protocol):
         """Whether a prefill step lies inside the range that was measured."""
 
 
-@attrs.frozen(slots=True, eq=False)
+@frozen(eq=False)
 class CalibratedCosts:
     """Step times from a profile, by these rules.
 
@@ -83,9 +82,9 @@ class CalibratedCosts:
     """
 
     profile: StepProfile
-    _rows: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = attrs.field(factory=dict, init=False, repr=False)
-    _prefills: dict[tuple[int, int], int] = attrs.field(factory=dict, init=False, repr=False)
-    _decodes: dict[int, tuple[int, int]] = attrs.field(factory=dict, init=False, repr=False)
+    _rows: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = field(factory=dict, init=False, repr=False)
+    _prefills: dict[tuple[int, int], int] = field(factory=dict, init=False, repr=False)
+    _decodes: dict[int, tuple[int, int]] = field(factory=dict, init=False, repr=False)
 
     @property
     def closed_form(self) -> bool:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from attrs import define, field
-
 from emu.control.commands import Reject
 from emu.control.messages import Submit, Withdraw
 from emu.fake.client import FakeClient
 from emu.fake.clock import HeapEntry
 from emu.fake.plan import SCALE
 from emu.record.entries import Resent
+from emu.shape import define, field
 
 _ALL_ATTEMPTS: Final = 1 << 30
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from attrs import define
+from emu.shape import define
 
 
 @define(eq=False)

@@ -8,17 +8,16 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import attrs
-
 from emu.fake.profiles import HardwareProfile, ModelProfile
 from emu.refusal import Refusal
+from emu.shape import frozen
 
 PS_PER_S = 10**12
 LONGEST_S = 1e6
 _KEY = "costs.model"
 
 
-@attrs.frozen(slots=True)
+@frozen
 class Slice:
     """A part of a step: `count` tokens of one request, which come after `first` tokens that are in its cache.
 

@@ -9,14 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from emu.fake.profiles import SHIPPED_HARDWARE, from_table, read_profile
 from emu.record.start import MachineDraw
 from emu.refusal import Refusal
+from emu.shape import frozen
 
 
-@attrs.frozen(slots=True)
+@frozen
 class GpuDraw:
     """What one GPU draws, in watts, under one model cut into `tensor_parallel` shards.
 
@@ -32,7 +31,7 @@ class GpuDraw:
     decode_gpu_w: tuple[float, ...]
 
 
-@attrs.frozen(slots=True)
+@frozen
 class MachineFigures:
     """A machine's power, in watts, as a profile gives it.
 
@@ -50,7 +49,7 @@ class MachineFigures:
     source: str
 
 
-@attrs.frozen(slots=True)
+@frozen
 class PowerProfile:
     """The [power] table of a machine, and its rows [[power.draws]]."""
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import attrs
 
 from emu.refusal import Refusal
+from emu.shape import frozen
 
 MEMORY_SHARE = (9, 10)
 """Share of a GPU's memory that the engine may use: vLLM's default `gpu_memory_utilization`, 0.9."""
@@ -34,7 +35,7 @@ OTHER_TABLES = ("power", "roofline")
 Profile = TypeVar("Profile")
 
 
-@attrs.frozen(slots=True)
+@frozen
 class ModelProfile:
     """A transformer as the cost of serving it sees it, 16-bit weights and cache.
 
@@ -54,7 +55,7 @@ class ModelProfile:
     source: str
 
 
-@attrs.frozen(slots=True)
+@frozen
 class HardwareProfile:
     """One machine. `memory_bytes` is over all GPUs, `hbm_bytes_per_s` per GPU, `nic_bytes_per_s` per network card.
 

@@ -3,13 +3,12 @@
 Integers in, integer picoseconds out, like `costs.py`. Nothing here knows what a calibrated step takes.
 """
 
-import attrs
-
 from emu.fake.curves import line
 from emu.fake.step_profiles import SimCurves
+from emu.shape import frozen
 
 
-@attrs.frozen(slots=True, eq=False)
+@frozen(eq=False)
 class SplitwiseSimCosts:
     """splitwise-sim's step times, faults included, so that two simulators can be compared under one set of rules.
 

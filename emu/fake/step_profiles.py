@@ -14,9 +14,10 @@ import attrs
 
 from emu.fake.profiles import from_table, read_toml, shipped_folder, shipped_names
 from emu.refusal import Refusal
+from emu.shape import frozen
 
 
-@attrs.frozen(slots=True)
+@frozen
 class PrefillCurves:
     """Two measured curves, picoseconds by tokens in the batch, both non-decreasing.
 
@@ -33,7 +34,7 @@ class PrefillCurves:
     source: str
 
 
-@attrs.frozen(slots=True)
+@frozen
 class DecodeCurve:
     """step(B, C) = base_ps(B) + context_ps_per_token(B) * C, C the total context in tokens of the B sequences.
 
@@ -54,7 +55,7 @@ class DecodeCurve:
     source: str
 
 
-@attrs.frozen(slots=True)
+@frozen
 class SimCurves:
     """splitwise-sim's two curves: picoseconds by x = prompt size x batch size, medians as that simulator takes them."""
 
@@ -64,7 +65,7 @@ class SimCurves:
     source: str
 
 
-@attrs.frozen(slots=True)
+@frozen
 class StepProfile:
     """Step times of one (model, hardware, tensor parallel), with what is known of their error.
 
@@ -135,7 +136,7 @@ def parse_steps(text: bytes, where: str) -> StepProfile:
     return profile
 
 
-@attrs.frozen(slots=True)
+@frozen
 class _Head:
     model: str
     hardware: str

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import define, field
-
 from emu.fake.plan import ANY, Trigger
 from emu.record.entries import KINDS, Arrived, Assigned, RequestEnded
+from emu.shape import define, field
 
 _ENDS = ("machine", "source", "target", "prefill_machine", "decode_machine")
 

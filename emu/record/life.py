@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import define
+from emu.shape import define
 
 NEVER: Final = -1  # in the place of a time or a machine: it has not happened
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict
+
+from emu.shape import frozen
 
 
 @frozen

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from functools import cache
 from importlib.resources import files
 
-from attrs import frozen
+from emu.shape import frozen
 
 SHAPES = ("azure-conv", "azure-code")
 

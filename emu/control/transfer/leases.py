@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import define, field
+from emu.shape import define, field
 
 Key = tuple[int, int]  # request and attempt
 
