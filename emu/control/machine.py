@@ -164,7 +164,7 @@ class Machine:
             StepResult: self._stepped,
             Drained: self._drained,
             PutFailed: self._put_failed,
-            Garbled: lambda event, now: self.sender.put_again((event.request_id, event.attempt), now),
+            Garbled: lambda event, now: self.sender.garbled(event, now),
             Mismatch: self._mismatched,
             Tick: self._ticked,
             Cancel: self._cancelled,

@@ -78,6 +78,7 @@ class Signal(NamedTuple):
     layers: tuple[tuple[int, int], ...]  # ranges (first, last), both included
     blocks: tuple[int, ...]
     checksum: int = 0  # of what was put there; 0: none was made
+    put: int = 1  # which of the transfer's puts went before it
 
 
 class Garbled(NamedTuple):
@@ -88,6 +89,7 @@ class Garbled(NamedTuple):
     machine: int
     layers: tuple[int, int]  # first and last
     sent_ps: int
+    put: int  # of the signal that told of it: what was put again since may be whole
 
 
 class Acknowledge(NamedTuple):

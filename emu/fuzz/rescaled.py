@@ -22,7 +22,7 @@ from emu.scenario.schema import Network, Router, RunLimits, Scenario, Transfer, 
 INSTANTS: Final = frozenset(("at_ps", "sent_ps", "started_ps", "signalled_ps"))
 Section = TypeVar("Section", bound=Router | Transfer | Network | RunLimits)
 _NOT_TIMES: Final = frozenset(("answer_within_s",))  # wall time
-_CARD_BYTES_PER_S: Final = 4 * 10**11
+_CARD_BYTES_PER_S: Final = 4 * 10**9
 
 
 @frozen
@@ -78,11 +78,17 @@ def shifted(scenario: Scenario, _run: Judged, pick: int, clusters: Clusters) -> 
     source = evolve(scenario.workload, requests=rows)
     later = _on_steady_clock(evolve(scenario, workload=source), clusters, 1)
     now = _on_steady_clock(scenario, clusters, 1)
-    yield from _differ([_moved(entry, by_ps) for entry in now], later, f"with all arrivals {by_ps} ps later")
+    moved_ps = by_ps * clusters.of(scenario).model.layers
+    yield from _differ([_moved(entry, moved_ps) for entry in now], later, f"with all arrivals {moved_ps} ps later")
 
 
 def _on_steady_clock(scenario: Scenario, clusters: Clusters, times: int) -> list[e.Entry]:
-    """What a run writes with every time so many times as long, but for what differs in no two such runs."""
+    """What a run writes with every time so many times as long, but for what differs in no two such runs.
+
+    All times are as many times as long as there are layers, so that steps divide evenly among them.
+    """
+    bandwidth = _CARD_BYTES_PER_S // times
+    times *= clusters.of(scenario).model.layers
     slower = evolve(
         scenario,
         router=_longer(scenario.router, times),
@@ -92,7 +98,7 @@ def _on_steady_clock(scenario: Scenario, clusters: Clusters, times: int) -> list
                 scenario.network,
                 sharing="none",
                 bandwidth_factor=1.0,
-                bandwidth_bytes_per_s=_CARD_BYTES_PER_S // times,
+                bandwidth_bytes_per_s=bandwidth,
                 data_latency_s=4e-6,
             ),
             times,
@@ -101,8 +107,7 @@ def _on_steady_clock(scenario: Scenario, clusters: Clusters, times: int) -> list
         workload=_longer_workload(scenario.workload, times),
     )
     plain = clusters.of(slower)
-    factor = times * plain.model.layers
-    machines = tuple(evolve(machine, costs=ScaledCosts(machine.costs, factor)) for machine in plain.machines)
+    machines = tuple(evolve(machine, costs=ScaledCosts(machine.costs, times)) for machine in plain.machines)
     clock = OrderedClock(scenario.interleaving, to_ps(slower.run.liveness_s), scenario.goes_first, steady=True)
     workload = load_workload(slower)
     clusters.runs += 1

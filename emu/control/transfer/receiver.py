@@ -127,7 +127,7 @@ class Receiver:
             return ()
         if incoming.state is Destination.FENCED:
             return (self._clear(incoming, DestinationEvent.SIGNAL, "expired", -1),)
-        return (Send(signal.machine, Garbled(*key, self.here, whole(self.layers)[0], now)),)
+        return (Send(signal.machine, Garbled(*key, self.here, whole(self.layers)[0], now, signal.put)),)
 
     def abandoned(self, message: Abandon, now: int) -> tuple[Command, ...]:
         """The source puts nothing more, and nothing is in flight."""

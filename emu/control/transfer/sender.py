@@ -12,7 +12,7 @@ from typing import Final
 
 from emu.control.blocks import BlockPool, Loan
 from emu.control.commands import Command, PostSignal, Put, Release, Send, WatchDrain
-from emu.control.messages import Abandon, Acknowledge, Grant, Heartbeat, Signal
+from emu.control.messages import Abandon, Acknowledge, Garbled, Grant, Heartbeat, Signal
 from emu.control.request import Sequence
 from emu.control.transfer.chunks import whole
 from emu.control.transfer.leases import Key, Leases
@@ -203,6 +203,12 @@ class Sender:
         self.pool.give_back(loan)
         return (Release(*key, loan.number, len(loan.blocks), "acknowledged", message.sent_ps),)
 
+    def garbled(self, message: Garbled, now: int) -> tuple[Command, ...]:
+        """What came is not what was sent; unless it has gone again since, and may be in use there by now."""
+        key = (message.request_id, message.attempt)
+        transfer = self.open.get(key)
+        return () if transfer is None or message.put != transfer.puts else self.put_again(key, now)
+
     def put_again(self, key: Key, now: int) -> tuple[Command, ...]:
         """What was put did not come, or not as it was sent. All of it goes again, so often, and while it may."""
         transfer = self.open.get(key)
@@ -256,7 +262,10 @@ class Sender:
         blocks = grant.blocks[: len(loan.blocks)]
         return PostSignal(
             grant.machine,
-            Signal(grant.request_id, grant.attempt, self.here, grant.loan, whole(self.layers), blocks),
+            Signal(
+                *(grant.request_id, grant.attempt, self.here, grant.loan, whole(self.layers), blocks),
+                put=transfer.puts,
+            ),
         )
 
     def _abandon(self, transfer: Outgoing, reason: str, now: int) -> tuple[Command, ...]:
