@@ -125,7 +125,11 @@ class Cluster:
         )
         identified = all(machine.costs.identified for machine in self.machines)
         block_tokens = self.scenario.scheduler.block_tokens
-        return RunStarted(self.scenario.name, self.scenario.model, block_tokens, facts, len(workload), identified)
+        transfer = self.scenario.transfer
+        leases = to_ps(transfer.lease_s), to_ps(transfer.heartbeat_s)
+        return RunStarted(
+            self.scenario.name, self.scenario.model, block_tokens, facts, len(workload), identified, *leases
+        )
 
 
 def load_workload(scenario: Scenario, whole: Workload | None = None) -> Workload:

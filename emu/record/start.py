@@ -43,7 +43,11 @@ class MachineFacts:
 
 @frozen
 class RunStarted:
-    """What ran: `machines` in the order of their indices; `identified`: do the costs tell context from batch size?"""
+    """What ran: `machines` in the order of their indices; `identified`: do the costs tell context from batch size?
+
+    `lease_ps` and `heartbeat_ps`: how long a machine keeps blocks for a silent peer, and how often peers speak; 0 where
+    a record does not say.
+    """
 
     name: str
     model: str
@@ -51,6 +55,8 @@ class RunStarted:
     machines: tuple[MachineFacts, ...]
     requests: int
     identified: bool
+    lease_ps: int = 0
+    heartbeat_ps: int = 0
 
     def line(self) -> str:
         """As the first line of a record file."""

@@ -91,6 +91,7 @@ class TransferView(NamedTuple):
     landed_ps: int
     committed_ps: int
     lost: int
+    follows: int
 
     @property
     def landed_share(self) -> float:
@@ -154,6 +155,9 @@ class MachineView(NamedTuple):
     steps: int
     step_ps: int  # a decode step, lately; NEVER: none yet
     prefill_ps: int  # a prompt token, lately
+    put_ps: int  # a megabyte of a put, lately
+    mute_ps: int  # when it was last cut off, paused or down
+    heard_ps: int  # when that ended
     busy_ps: int
     tokens: int
     outgoing: int
@@ -226,6 +230,8 @@ class ClusterView(NamedTuple):
     counts: Counts
     faults: tuple[FaultView, ...]
     crashes: tuple[FaultView, ...]  # of machines that are down by them; what else is wrong is in `faults`
+    lease_ps: int  # of a transfer's blocks, since the peer's last word; 0: not known
+    heartbeat_ps: int
     rate_permille: int  # how densely requests arrive, in thousandths of the workload
 
     def machine_name(self, index: int) -> str:

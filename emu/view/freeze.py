@@ -66,6 +66,8 @@ def freeze(state: ClusterState, at_ps: int | None = None) -> ClusterView:
         counts=Counts(state.arrived, *state.ended_by),
         faults=tuple(_fault(state, number, row) for number, row in state.faults.items() if row.kind in _WRONG),
         crashes=tuple(_fault(state, number, row) for number, row in state.faults.items() if row.kind in _DOWN),
+        lease_ps=state.started.lease_ps,
+        heartbeat_ps=state.started.heartbeat_ps,
         rate_permille=state.rate_permille,
     )
 
@@ -134,6 +136,9 @@ def _machine(state: ClusterState, index: int, row: MachineRow, outgoing: int, in
         steps=row.steps,
         step_ps=row.step_ps,
         prefill_ps=row.prefill_ps,
+        put_ps=row.put_ps,
+        mute_ps=row.mute_ps,
+        heard_ps=row.heard_ps,
         busy_ps=row.busy_ps,
         tokens=row.tokens,
         outgoing=outgoing,

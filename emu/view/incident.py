@@ -14,6 +14,7 @@ from attrs import frozen
 from emu.view.cluster import ClusterView, RequestView, seconds
 from emu.view.rows import NEVER, Phase
 from emu.view.survey import PS_PER_S, Interval, Mark, MarkView, Survey
+from emu.view.why import why_request
 
 MOST: Final = 5
 STUCK_PS: Final = 10 * PS_PER_S  # a request that neither computes nor moves
@@ -21,6 +22,7 @@ SLOW_PUT_PS: Final = PS_PER_S  # a put of which nothing landed
 MUTE_PS: Final = PS_PER_S  # mail that a machine has not taken
 SLOW_TIMES: Final = 2.5  # the median of its hardware
 FEWEST: Final = 20  # prompts in a queue that is worth a word
+MOST_ASKED: Final = 8  # requests that are stuck, for a deadlock
 NOW_S: Final = 10
 BEFORE_S: Final = 60
 
@@ -118,6 +120,7 @@ def _requests(view: ClusterView) -> Iterator[Finding]:
         more = f", and {len(stuck) - 1} more" if len(stuck) > 1 else ""
         words = f"r{worst.request} is stuck ({worst.phase_word}){more}"
         yield Finding(3, "stuck", words, worst.since_ps, worst.request, worst.machine)
+        yield from _circle(view, sorted(stuck, key=lambda row: (row.since_ps, row.request))[:MOST_ASKED])
     pairs: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for transfer in view.transfers:
         quiet_ps = view.at_ps - max(transfer.started_ps, transfer.landed_ps)
@@ -130,6 +133,19 @@ def _requests(view: ClusterView) -> Iterator[Finding]:
             continue  # its layers follow as they are computed
         words = f"{view.machine_name(source)} to {view.machine_name(target)} carries nothing of {len(waiting)} puts"
         yield Finding(4, "pair", words, since_ps, request, source)
+
+
+def _circle(view: ClusterView, stuck: Iterable[RequestView]) -> Iterator[Finding]:
+    """The first that waits for itself, over the blocks of others."""
+    for row in stuck:
+        chain = why_request(view, row.request)
+        if chain.deadlock:
+            members = sorted({link.request for link in chain.links if link.request != NEVER})
+            named = ", ".join(f"r{member}" for member in members[:4])
+            more = f" and {len(members) - 4} more" if len(members) > 4 else ""
+            words = f"{named}{more} wait for each other's blocks: a deadlock"
+            yield Finding(1, "deadlock", words, row.since_ps, row.request, row.machine)
+            return
 
 
 def _queues(view: ClusterView, survey: Survey) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from attrs import define, field
 from emu.record.entries import PrefillSlice
 
 NEVER: Final = -1  # in the place of a time, a machine or a request
+PROMPT_TOKENS: Final = 500  # take about as long as the part of a prefill that does not depend on them
 
 Key = tuple[int, int]  # request, attempt
 
@@ -98,6 +99,7 @@ class TransferRow:
     landed_ps: int = NEVER
     committed_ps: int = NEVER
     lost: int = 0  # puts that landed nowhere
+    follows: int = 0  # its layers go as they are computed
 
 
 @define(eq=False)
@@ -127,13 +129,16 @@ class MachineRow:
     context_tokens: int = 0
     steps: int = 0
     step_ps: int = NEVER  # the last decode step
-    prefill_ps: int = NEVER  # the last prefill step, by token and _PROMPT more
+    prefill_ps: int = NEVER  # the last prefill step, by token and PROMPT_TOKENS more
     busy_ps: int = 0
     tokens: int = 0
     believed_tokens: int = NEVER
     believed_tokens_ps: int = NEVER
     believed_free: int = NEVER
     believed_free_ps: int = NEVER
+    put_ps: int = NEVER  # a megabyte of its last put that followed no prefill
+    mute_ps: int = NEVER  # since when it was last cut off, paused or down
+    heard_ps: int = NEVER  # since when it no longer is
     down_ps: int = NEVER  # since when it is down
     away: bool = False  # it is down because it was told to leave, or has not joined yet
     dead_ps: int = NEVER  # since when the router takes it for dead

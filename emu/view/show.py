@@ -12,6 +12,8 @@ from emu.record import entries as e
 from emu.record.start import RunStarted
 from emu.view.cluster import ClusterView, MachineView, seconds
 from emu.view.incident import findings, headline, oldest_by_phase
+from emu.view.lanes import STEP_WORDS, LaneView, control_steps, lanes, layers_words
+from emu.view.leases import lease_of, lease_words
 from emu.view.life import stages
 from emu.view.rows import NEVER, Hold
 from emu.view.survey import Survey
@@ -40,7 +42,17 @@ def run_text(view: ClusterView, survey: Survey) -> str:
         for row in oldest:
             age = seconds(view.at_ps - row.since_ps)
             lines.append(f"  {row.phase_word:<14}{age:>12}  {waits_for(view, row.request)}")
+    moving = lanes(view)
+    if moving:
+        lines += ["", "caches on their way:", *(_lane_line(view, lane) for lane in moving)]
     return "\n".join(lines)
+
+
+def _lane_line(view: ClusterView, lane: LaneView) -> str:
+    way = f"{view.machine_name(lane.source)} to {view.machine_name(lane.target)}"
+    data = f"{layers_words(lane)} layers, {lane.posted_bytes / 1e6:,.0f} MB" if lane.posted else "no put yet"
+    steps = "  ".join(f"{word} {STEP_WORDS[step]}" for word, step in control_steps(lane))
+    return f"  r{lane.request:<7} {way:<26} {seconds(view.at_ps - lane.since_ps):>12}  {data}; {steps}"
 
 
 def _machine_line(machine: MachineView) -> str:
@@ -85,7 +97,9 @@ def machine_text(view: ClusterView, machine: MachineView) -> str:
         pinned = ", pinned" if loan.pinned else ""
         orphan = ", ORPHAN" if loan.orphan else ""
         age = seconds(view.at_ps - loan.since_ps)
-        lines.append(f"  loan: {loan.blocks:,} blocks {why} r{loan.request} for {age}{pinned}{orphan}")
+        lease = lease_of(view, machine, loan)
+        ends = f", {lease_words(view, lease)}" if lease is not None else ""
+        lines.append(f"  loan: {loan.blocks:,} blocks {why} r{loan.request} for {age}{pinned}{orphan}{ends}")
     return "\n".join(lines)
 
 

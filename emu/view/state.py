@@ -14,9 +14,8 @@ from emu.record import entries as e
 from emu.record.start import RunStarted
 from emu.view import rows as r
 from emu.view.cluster import POOL_WORDS, EndedView
-from emu.view.rows import NEVER, FaultRow, Key, LoanRow, MachineRow, RequestRow, TransferRow
+from emu.view.rows import NEVER, PROMPT_TOKENS, FaultRow, Key, LoanRow, MachineRow, RequestRow, TransferRow
 
-_PROMPT: Final = 500  # tokens that take about as long as the part of a prefill that does not depend on them
 RECENT: Final = 512  # requests that ended and are still listed
 _LASTING: Final = frozenset(
     map(
@@ -37,6 +36,8 @@ _LASTING: Final = frozenset(
 """Faults that are there until they heal; the others are over when they have struck, or are told by what follows."""
 _TAKES_DOWN: Final = (int(e.FaultCode.CRASH), int(e.FaultCode.RESTART))
 """Kept until the machine starts again: these can be healed early too."""
+_SILENCES: Final = (int(e.FaultCode.PAUSE), int(e.FaultCode.LINK_DOWN))
+"""Peers may not hear of each other while these last, nor of a machine that is down."""
 
 
 class ClusterState:
@@ -185,7 +186,7 @@ class ClusterState:
             if not prompt_tokens:
                 there.step_ps = (at_ps - started_ps) // steps
         if prompt_tokens and not sequences:
-            there.prefill_ps = (at_ps - started_ps) // (prompt_tokens + _PROMPT)
+            there.prefill_ps = (at_ps - started_ps) // (prompt_tokens + PROMPT_TOKENS)
         if there.prefills:
             for request, attempt, _, _, _, _, _ in there.prefills:
                 row = self._row(request, attempt)
@@ -197,11 +198,11 @@ class ClusterState:
             there.prefills = ()
 
     def _transfer_started(self, entry: e.TransferStarted) -> None:
-        at_ps, source, target, request, attempt, first, last, moved, _ = entry
+        at_ps, source, target, request, attempt, first, last, moved, follows = entry
         key = request, attempt
         transfer = self.transfers.get(key)
         if transfer is None:
-            transfer = self.transfers[key] = TransferRow(source, target, request, attempt, at_ps)
+            transfer = self.transfers[key] = TransferRow(source, target, request, attempt, at_ps, follows=follows)
         transfer.layers += last - first + 1
         transfer.posted_bytes += moved
 
@@ -212,6 +213,8 @@ class ClusterState:
             transfer.landed_layers += last - first + 1
             transfer.landed_bytes += moved
             transfer.landed_ps = at_ps
+            if not transfer.follows and moved:
+                self.machines[transfer.source].put_ps = (at_ps - transfer.started_ps) * 10**6 // moved
 
     def _committed(self, entry: e.Committed) -> None:
         at_ps, machine, request, attempt = entry[:4]
@@ -287,11 +290,22 @@ class ClusterState:
         at_ps, fault, kind, machine, peer, _, _ = entry
         if kind in _LASTING or (kind in _TAKES_DOWN and self.machines[machine].down_ps == NEVER):
             self.faults[fault] = FaultRow(at_ps, kind, machine, peer)
+        if kind in _SILENCES:
+            self._mute(at_ps, machine, peer)
 
     def _healed(self, entry: e.FaultHealed) -> None:
         self.faults.pop(entry.fault, None)
+        if entry.kind in _SILENCES:
+            for there in (self.machines[end] for end in (entry.machine, entry.peer) if end >= 0):
+                there.heard_ps = entry.at_ps
+
+    def _mute(self, at_ps: int, *ends: int) -> None:
+        for there in (self.machines[end] for end in ends if end >= 0):
+            if there.mute_ps <= there.heard_ps:
+                there.mute_ps = at_ps
 
     def _crashed(self, entry: e.MachineCrashed) -> None:
+        self._mute(entry.at_ps, entry.machine)
         there = self.machines[entry.machine]
         self.machines[entry.machine] = MachineRow(
             there.pool,
@@ -302,6 +316,8 @@ class ClusterState:
             tokens=there.tokens,
             down_ps=entry.at_ps,
             dead_ps=there.dead_ps,
+            mute_ps=there.mute_ps,
+            heard_ps=there.heard_ps,
             incarnation=entry.incarnation,
         )
 
@@ -312,6 +328,7 @@ class ClusterState:
     def _started(self, entry: e.MachineStarted) -> None:
         there = self.machines[entry.machine]
         there.away = False
+        there.heard_ps = entry.at_ps
         there.down_ps, there.started_ps, there.incarnation = NEVER, entry.at_ps, entry.incarnation
 
     def _landed_nowhere(self, entry: e.LandedNowhere) -> None:

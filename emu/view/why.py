@@ -13,6 +13,7 @@ from typing import Final
 from attrs import frozen
 
 from emu.view.cluster import ClusterView, LoanView, MachineView, RequestView, TransferView, seconds
+from emu.view.leases import lease_of, lease_words
 from emu.view.rows import NEVER, Hold, Phase
 from emu.view.words import megabytes
 
@@ -56,6 +57,34 @@ def why_machine(view: ClusterView, machine: int) -> Chain:
 def waits_for(view: ClusterView, request: int) -> str:
     """The first link alone, for a list. Raises KeyError where the request is not open."""
     return why_request(view, request).links[0].words
+
+
+def leads_to(view: ClusterView, request: int, wanted: set[int]) -> bool:
+    """Whether a request waits, over blocks that others hold, for one of `wanted`; or is one."""
+    seen: set[int] = set()
+    open_ends = [request]
+    while open_ends:
+        now = open_ends.pop()
+        if now in wanted:
+            return True
+        row = view.requests.get(now)
+        if row is not None and now not in seen:
+            seen.add(now)
+            open_ends += _blocked_by(view, row)
+    return False
+
+
+def _blocked_by(view: ClusterView, row: RequestView) -> list[int]:
+    """Whose blocks a request waits for, where nothing runs that may give some back."""
+    if row.phase is Phase.HANDING_OVER and row.asked_ps != NEVER:
+        machine = view.machines[row.decode_machine]
+    elif row.phase in (Phase.QUEUED, Phase.PREEMPTED):
+        machine = view.machines[row.machine]
+        if machine.queue and machine.queue[0] != row.key:
+            return [] if machine.busy else [machine.queue[0][0]]
+    else:
+        return []
+    return [] if machine.busy else [loan.request for loan in machine.loans if not loan.orphan]
 
 
 class _Inquiry:
@@ -225,9 +254,17 @@ class _Inquiry:
         self._alive = self._alive or runs
         out = memory.reserved + memory.held + memory.orphan
         if machine.loans and not (runs and memory.running > out) and wanted:
-            self._held(machine, min(machine.loans, key=lambda loan: (not loan.orphan, loan.since_ps, loan.request)))
+            self._held(machine, self._blocker(machine))
         else:
             self._stop_at(machine)
+
+    def _blocker(self, machine: MachineView) -> LoanView:
+        """Of those who have the blocks: an orphan, whoever waits for what was asked about, or else the longest."""
+        asked = {request for request, _ in self._asked}
+        held = sorted(machine.loans, key=lambda loan: (not loan.orphan, loan.since_ps, loan.request))
+        if held[0].orphan:
+            return held[0]
+        return next((loan for loan in held if leads_to(self._view, loan.request, asked)), held[0])
 
     def _held(self, machine: MachineView, loan: LoanView) -> None:
         owner = self._view.requests.get(loan.request)
@@ -240,7 +277,11 @@ class _Inquiry:
                 machine.number,
             )
             return
-        self._say(f"{loan.blocks} of them are {what} {name} for {self._age(loan.since_ps)}", owner, machine.number)
+        lease = lease_of(self._view, machine, loan)
+        ends = f"; {lease_words(self._view, lease)}" if lease is not None and lease.silent else ""
+        self._say(
+            f"{loan.blocks} of them are {what} {name} for {self._age(loan.since_ps)}{ends}", owner, machine.number
+        )
         self._follow(owner)
 
     def _if_broken(self, machine: MachineView) -> bool:

@@ -74,6 +74,32 @@ def test_a_circle_is_a_deadlock() -> None:
     assert chain.text().endswith("DEADLOCK: the chain leads back to itself, and nothing in it can move")
 
 
+def test_a_circle_is_found_where_another_holds_blocks_for_longer() -> None:
+    """r5 has waited for its put the longest and is in no circle; that of r1 and r2 is told, and found by itself."""
+    entries: list[e.Entry] = [
+        *prefilled(5, 4, 1, 96),
+        e.Reserved(S, 1, 5, 0, 1, 4, 0),
+        e.Granted(S, 0, 5, 0, S),
+        e.TransferStarted(S, 0, 1, 5, 0, 0, 79, 8_000_000, 0),
+    ]
+    for request, source, target in ((1, 0, 1), (2, 1, 0)):
+        piece = e.PrefillSlice(request, 0, 0, 256, 0, 2, 16)
+        entries += [
+            e.Arrived(S, request, 256, 64),
+            e.Assigned(S, request, 0, source, target, 1, 0, 20),
+            e.Queued(S, source, request, 0, 0),
+            e.StepStarted(S, source, (piece,), (), (), 0, 0, 0, 0, 0),
+            e.StepFinished(2 * S, source, S, 1, 0, 256, S, 0, 0, 0, 0),
+            e.ReserveQueued(2 * S, target, request, 0, 17, 0),
+        ]
+    view = cluster(entries, 20.0)
+    chain = why_request(view, 1)
+    assert chain.deadlock
+    assert "16 of them are held for r2" in chain.text()
+    found = {finding.kind: finding.words for finding in findings(view, Survey(Limits()))}
+    assert found["deadlock"] == "r1, r2 wait for each other's blocks: a deadlock"
+
+
 def test_a_circle_that_a_batch_can_open_is_none() -> None:
     entries: list[e.Entry] = [
         *prefilled(1, 20, 1, 0),

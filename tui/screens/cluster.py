@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from emu.view.cluster import POOL_WORDS, ClusterView, MachineView, TransferView
+from emu.view.cluster import POOL_WORDS, ClusterView, MachineView
+from emu.view.lanes import LaneView, lanes
 from emu.view.rows import NEVER
 from emu.view.why import waits_for, why_machine
-from tui.glyphs import Line, Span, Target, age, bar, box, cut, fit, fit_line, stacked, thousands, width_of
+from tui.glyphs import Line, Span, Target, age, bar, box, cut, fit, fit_line, stacked, thousands
 from tui.scene import Intent, Scene
+from tui.screens.lanes import lane_line
 from tui.screens.page import Page
 from tui.screens.why import chain_lines
 
@@ -18,7 +20,6 @@ SLIM: Final = (24, 4)
 TILE: Final = (20, 2)
 CELLS: Final = (5, 3)  # of the heat map: with room for a mark in front and one for queues, or without
 LANES: Final = 4  # lines for transfers, at least
-_CUTS: Final = ("link_down", "link_slow", "nic_down")
 GLYPHS: Final = {"prefill": "P", "decode": "D", "mixed": "M", "idle": "·", "down": "✖", "paused": "‖", "away": "-"}
 
 
@@ -51,11 +52,11 @@ class Cluster(Page):
                 if len(lines) <= room:
                     break
         lines = lines[:room]
-        moving = sum(1 for transfer in view.transfers if transfer.committed_ps == NEVER)
-        lanes = _lanes(scene, width, min(height - len(lines) - 1, max(LANES, moving + 1)))
-        spare = height - len(lines) - len(lanes) - 1
+        moving = lanes(view)
+        below = _lanes(scene, moving, width, min(height - len(lines) - 1, max(LANES, len(moving) + 1)))
+        spare = height - len(lines) - len(below) - 1
         detail = [(), *_chosen(scene, width)][:spare] if spare >= 4 else []
-        return [*lines, *lanes, *detail][:height]
+        return [*lines, *below, *detail][:height]
 
     def key(self, key: str, scene: Scene) -> tuple[Intent, ...] | None:
         step = {"left": -1, "right": 1, "up": -self._columns, "down": self._columns}.get(key)
@@ -163,7 +164,7 @@ def card(scene: Scene, machine: MachineView, width: int, scale: float) -> list[L
     lines: list[Line] = [
         doing_line(scene, machine),
         (
-            Span(f"{queued:<14}", "warn" if len(machine.queue) > 4 else "text"),
+            Span(f"{queued:<13} ", "warn" if len(machine.queue) > 4 else "text"),
             Span(
                 f"in {machine.incoming} out {machine.outgoing}",
                 "text" if machine.incoming + machine.outgoing else "dim",
@@ -290,53 +291,15 @@ def _heat(scene: Scene, columns: int, scale: float, cell_width: int) -> list[Lin
     return lines
 
 
-def _lanes(scene: Scene, width: int, height: int) -> list[Line]:
+def _lanes(scene: Scene, moving: list[LaneView], width: int, height: int) -> list[Line]:
     """Caches on their way, the oldest first: who, whence, whither, how far."""
     if height < 2:
         return []
-    moving = sorted(
-        (t for t in scene.view.transfers if t.committed_ps == NEVER), key=lambda t: (t.started_ps, t.request)
-    )
     more = f", the oldest {height - 1}" if len(moving) > height - 1 else ""
-    lines: list[Line] = [(Span("transfers", "title"), Span(f" {len(moving)} on their way{more}", "dim"))]
-    lines += [lane(scene, transfer, width) for transfer in moving[: height - 1]]
+    wait = sum(not lane.posted for lane in moving)
+    waiting = f", {wait} of them before their put" if wait else ""
+    lines: list[Line] = [(Span("transfers", "title"), Span(f" {len(moving)} on their way{waiting}{more}", "dim"))]
+    lines += [lane_line(scene, lane, width) for lane in moving[: height - 1]]
     if not moving:
         lines.append((Span("  no cache is moving", "dim"),))
     return lines
-
-
-def _on_way(machines: tuple[int, ...], transfer: TransferView) -> bool:
-    return bool(machines) and set(machines) <= {transfer.source, transfer.target}
-
-
-def lane(scene: Scene, transfer: TransferView, width: int) -> Line:
-    """One transfer: `prefill-0 ═══▶───── decode-3  r41  34 of 80 layers  120 of 335 MB  0.2s`."""
-    view = scene.view
-    names = [view.machine_name(transfer.source), view.machine_name(transfer.target)]
-    row = view.requests.get(transfer.request)
-    cut_off = next((f for f in view.faults if f.kind in _CUTS and _on_way(f.machines, transfer)), None)
-    if transfer.lost:
-        what, role = f"{transfer.lost} puts LOST", "bad"
-    elif cut_off is not None and transfer.landed_share < 1:
-        what, role = cut_off.words, "bad"
-    elif transfer.landed_share >= 1:
-        what, role = "landed, signal on its way", "held"
-    elif row is not None and row.first_token_ps == NEVER:
-        what, role = "follows its prefill", "prefill"
-    else:
-        what, role = "data moves", "reserved"
-    tail = (
-        f" r{transfer.request:<6} {transfer.landed_layers:>3}/{transfer.layers} layers "
-        f"{transfer.posted_bytes / 1e6:>6,.0f} MB {age(view.at_ps - transfer.started_ps):>5}  {what}"
-    )
-    long = max(4, min(40, width - len(tail) - 26))
-    done = round(transfer.landed_share * (long - 1))
-    way = Target("link", f"{transfer.source}>{transfer.target}")
-    line: Line = (
-        Span(f"{names[0]:>11} ", "text", Target("machine", transfer.source)),
-        Span("═" * done + "▶", role, way),
-        Span("─" * (long - 1 - done), "empty", way),
-        Span(f" {names[1]:<11}", "text", Target("machine", transfer.target)),
-        Span(tail, role, Target("request", transfer.request)),
-    )
-    return line if width_of(line) <= width else (*line[:4], Span(cut(tail, max(0, width - width_of(line[:4]))), role))

@@ -19,6 +19,7 @@ KIND_WORDS: Final = {
     "mute": "machine takes nothing",
     "slow steps": "machine slow",
     "stuck": "request stuck",
+    "deadlock": "deadlock",
     "pair": "pair carries nothing",
     "orphans": "orphan blocks",
     "queue": "queue only grows",

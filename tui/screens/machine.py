@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from emu.view.cluster import MachineView
+from emu.view.leases import lease_of, lease_words
 from emu.view.rows import NEVER, Hold
 from tui.glyphs import Line, Span, Target, age, beside, cut, thousands
 from tui.palette import OWNERS
@@ -129,7 +130,12 @@ def _loans(scene: Scene, machine: MachineView, width: int) -> list[Line]:
             f"  r{loan.request:<7} {loan.blocks:>5} blocks {why} it for {age(scene.view.at_ps - loan.since_ps)}{rest}"
         )
         role = "orphan" if loan.orphan else "reserved" if loan.side is Hold.TARGET else "held"
-        lines.append((Span(cut(words, width), role, Target("request", loan.request)),))
+        target = Target("request", loan.request)
+        lease = lease_of(scene.view, machine, loan)
+        ends = "" if lease is None else f"  {lease_words(scene.view, lease)}"
+        shown = cut(words, width)
+        rest_of = Span(cut(ends, width - len(shown)), "warn" if lease is not None and lease.silent else "dim", target)
+        lines.append((Span(shown, role, target), rest_of))
     return lines
 
 
