@@ -21,10 +21,13 @@ HELD, RUN_FAILED = 0, 3
 )
 @click.option("--write", "page", type=click.Path(path_type=Path), metavar="PAGE", help="Put the tables into this page.")
 @click.option("--quick", is_flag=True, help="At a quarter of the size, in minutes instead of hours.")
+@click.option("--finished", is_flag=True, help="Make no run: only what those that are there already answer.")
 @click.option("--jobs", type=click.IntRange(1, 4096), help="Runs at a time; by default one a CPU.")
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="Who makes the runs.")
 @click.option("--address", metavar="ADDRESS", help="The Ray cluster to join, or auto; none: one of this machine alone.")
-def provisioning(out: Path, page: Path | None, quick: bool, jobs: int | None, engine: str, address: str | None) -> int:
+def provisioning(
+    out: Path, page: Path | None, quick: bool, finished: bool, jobs: int | None, engine: str, address: str | None
+) -> int:
     """Answer the Splitwise paper's provisioning questions again, by the search of `emu plan`."""
     if address is not None and engine != "ray":
         raise click.UsageError("--address: expected --engine ray beside it")
@@ -34,7 +37,7 @@ def provisioning(out: Path, page: Path | None, quick: bool, jobs: int | None, en
 
     workers = Workers(jobs or os.cpu_count() or 1, engine, address)
     try:
-        took = reproduce(out, page, workers, quick=quick, shown=sys.stderr.isatty())
+        took = reproduce(out, page, workers, quick=quick, finished=finished, shown=sys.stderr.isatty())
     except TrialFailed as failed:
         click.echo(f"emu: a run failed twice: {failed}", err=True)
         return RUN_FAILED

@@ -57,6 +57,6 @@ def _beside(plan: Plan, search: Searching, found: Mapping[Trial, Found]) -> dict
         "counts": None if best is None else list(best.counts),
         "regret": regret,
         "inside": inside,
-        "runs": len(search.trials),
+        "runs": len(search.runs),
         "all_runs": len(found),
     }

@@ -57,7 +57,7 @@ def _design(plan: Plan, search: Searching) -> dict[str, Any]:
     answer: Answer = search.answer
     space = search.space
     laws = sorted({found.laws_broken for found in search.trials.values()} - {""})
-    common = {"name": search.design.name, "runs": len(search.trials), "laws_broken": laws}
+    common = {"name": search.design.name, "runs": len(search.runs), "laws_broken": laws}
     if answer.point is None:
         assert answer.nearest is not None
         missed = nearest_miss(answer.nearest.found)

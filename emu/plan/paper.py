@@ -60,12 +60,12 @@ class Question:
 
 
 def first_questions(scale: Scale) -> list[Question]:
-    """Those that stand on their own."""
+    """Those that stand on their own, in the order in which they are answered: first what the paper's claims are of."""
     return [
         Question(costs, model, workload, asked, _plan(scale, costs, model, workload, asked, list(DESIGNS)))
-        for costs in COSTS
         for model in scale.models
         for workload in WORKLOADS
+        for costs in COSTS
         for asked in SETS
     ]
 
@@ -73,21 +73,19 @@ def first_questions(scale: Scale) -> list[Question]:
 CHANGED_WORKLOAD = "conversation on clusters sized for coding"
 CHANGED_MODEL = "Llama2-70B on clusters sized for BLOOM-176B"
 HALF_CAPPED = "HHcap, as many machines of each kind"
+LATER = (CHANGED_WORKLOAD, CHANGED_MODEL, HALF_CAPPED)
 
 
 def later_questions(scale: Scale, outcomes: Mapping[tuple[str, str, str, str], Mapping[str, Any]]) -> list[Question]:
-    """Those about clusters that the first ones found, by (costs, model, workload, asked)."""
+    """Those about clusters that the first ones found, by (costs, model, workload, asked), where those are answered."""
     found: list[Question] = []
     for costs in COSTS:
-        coding = outcomes[costs, BLOOM, "coding", "iso-power"]
-        conversation = outcomes[costs, BLOOM, "conversation", "iso-power"]
-        for model, workload, asked, sized in (
-            (BLOOM, "conversation", CHANGED_WORKLOAD, coding),
-            (LLAMA, "conversation", CHANGED_MODEL, conversation),
-        ):
-            clusters = [_fixed(design) for design in sized["designs"] if design["value"] is not None]
-            plan = _plan(scale, costs, model, workload, asked, clusters)
-            found.append(Question(costs, model, workload, asked, plan))
+        for model, sized, asked in ((BLOOM, "coding", CHANGED_WORKLOAD), (LLAMA, "conversation", CHANGED_MODEL)):
+            own = outcomes.get((costs, BLOOM, sized, "iso-power"))
+            if own is not None:
+                clusters = [_fixed(design) for design in own["designs"] if design["value"] is not None]
+                plan = _plan(scale, costs, model, "conversation", asked, clusters)
+                found.append(Question(costs, model, "conversation", asked, plan))
         half = scale.machines // 2
         pools = (("prefill", "dgx-h100"), ("decode", "dgx-h100-capped"))
         machines = [{"pool": pool, "hardware": hardware, "count": half} for pool, hardware in pools]
@@ -117,6 +115,6 @@ def _plan(scale: Scale, costs: str, model: str, workload: str, asked: str, desig
         document["constraint"] = {"machines": 3 * scale.machines}
     else:
         document["constraint"] = {"cost_per_hour" if asked == "iso-cost" else "power_w": like}
-        if asked in (CHANGED_WORKLOAD, CHANGED_MODEL, HALF_CAPPED):
+        if asked in LATER:
             document["constraint"] = {"machines": 4 * scale.machines}
     return plan_of(document, Path(document["name"].replace("/", "-")))

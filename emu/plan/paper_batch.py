@@ -51,9 +51,12 @@ def batches(scale: Scale, runner: Runner, questions: list[Question]) -> list[Bat
 
 
 def batch_rows(found: list[Batch], results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The best split of each design: requests a second, and per dollar."""
+    """The best split of each design: requests a second, and per dollar. A design with a run to come has no row."""
     best: dict[tuple[str, str, str], dict[str, Any]] = {}
+    to_come = {_of(batch) for batch in found if "summary" not in results.get(batch.job.key, {})}
     for batch in found:
+        if _of(batch) in to_come:
+            continue
         rate = results[batch.job.key]["summary"]["requests_per_s"]
         row = {
             "costs": batch.question.costs,
@@ -63,7 +66,10 @@ def batch_rows(found: list[Batch], results: Mapping[str, Mapping[str, Any]]) -> 
             "requests_per_s": rate,
             "per_dollar": rate / (batch.cost_per_hour / GPUS),
         }
-        key = (batch.question.costs, batch.question.workload, batch.design)
-        if key not in best or row["per_dollar"] > best[key]["per_dollar"]:
-            best[key] = row
+        if _of(batch) not in best or row["per_dollar"] > best[_of(batch)]["per_dollar"]:
+            best[_of(batch)] = row
     return list(best.values())
+
+
+def _of(batch: Batch) -> tuple[str, str, str]:
+    return batch.question.costs, batch.question.workload, batch.design

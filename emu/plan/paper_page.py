@@ -16,7 +16,7 @@ from emu.refusal import Refusal
 from emu.screen.plan import interval, missed
 from emu.screen.quantities import digits
 
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+NOT_MADE = "not made"
 
 Outcomes = Mapping[tuple[str, str, str, str], Mapping[str, Any]]
 """By (costs, model, workload, asked)."""
@@ -54,27 +54,32 @@ CLAIMS = (
 
 
 def tables(scale: paper.Scale, outcomes: Outcomes, batch: Sequence[Mapping[str, Any]], made: str) -> str:
-    """All tables; `made` says how and with what they were made."""
+    """All tables, as far as there are answers; `made` says how and with what they were made."""
     parts = [made, "\n### The paper's claims\n", *_claims(outcomes)]
     for costs in paper.COSTS:
-        parts.append(f"\n### Under the {costs} costs")
-        for model in scale.models:
-            parts += _sets(outcomes, costs, model)
+        sets = [line for model in scale.models for line in _sets(outcomes, costs, model)]
+        parts += [f"\n### Under the {costs} costs", *sets] if sets else []
     parts += ["\n### Clusters in another's place\n", *_changes(outcomes)]
     parts += ["\n### The batch job, without SLOs\n", *_batch(batch)]
     return "\n".join(parts) + "\n"
 
 
-def write_page(path: Path, text: str) -> None:
-    """Put `text` between the marks. Refusal: the page, or a mark in it, is not there."""
+def marks(scale: paper.Scale) -> tuple[str, str]:
+    """Between these the tables of a scale stand in their page."""
+    return f"<!-- {scale.name} tables: begin -->", f"<!-- {scale.name} tables: end -->"
+
+
+def write_page(path: Path, scale: paper.Scale, text: str) -> None:
+    """Put `text` between the marks of its scale. Refusal: the page, or a mark in it, is not there."""
+    opening, closing = marks(scale)
     try:
         page = path.read_text(encoding="utf-8")
     except OSError as error:
         raise Refusal(str(path), f"expected a page to write to; {error.strerror}") from None
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    head, begin, rest = page.partition(opening)
+    _, end, tail = rest.partition(closing)
     if not begin or not end:
-        raise Refusal(str(path), f"expected the marks {BEGIN} and {END}")
+        raise Refusal(str(path), f"expected the marks {opening} and {closing}")
     path.write_text(f"{head}{begin}\n{text}{end}{tail}", encoding="utf-8")
 
 
@@ -95,7 +100,9 @@ def _claims(outcomes: Outcomes) -> Iterator[str]:
 
 
 def _ratio(outcomes: Outcomes, costs: str, claim: Claim) -> str:
-    outcome = outcomes[costs, paper.BLOOM, claim.workload, claim.asked]
+    outcome = outcomes.get((costs, paper.BLOOM, claim.workload, claim.asked))
+    if outcome is None:
+        return NOT_MADE
     one, other = _of(outcome, claim.design), _of(outcome, claim.other)
     if one["value"] is None or other["value"] is None:
         return "none"
@@ -107,22 +114,30 @@ def _ratio(outcomes: Outcomes, costs: str, claim: Claim) -> str:
 
 
 def _half_capped(outcomes: Outcomes, costs: str) -> str:
-    one = _of(outcomes[costs, paper.BLOOM, "conversation", paper.HALF_CAPPED], "HHcap")
-    other = _of(outcomes[costs, paper.BLOOM, "conversation", "iso-power"], "Baseline-H100")
+    half = outcomes.get((costs, paper.BLOOM, "conversation", paper.HALF_CAPPED))
+    own = outcomes.get((costs, paper.BLOOM, "conversation", "iso-power"))
+    if half is None or own is None:
+        return NOT_MADE
+    one, other = _of(half, "HHcap"), _of(own, "Baseline-H100")
     if one["value"] is None or other["value"] is None:
         return "none"
     return f"{one['rate_rps'] / other['rate_rps']:.2f} (power {one['power_w'] / other['power_w']:.2f})"
 
 
 def _counts(outcomes: Outcomes, costs: str) -> str:
-    design = _of(outcomes[costs, paper.BLOOM, "coding", "iso-throughput, least cost"], "HH")
+    outcome = outcomes.get((costs, paper.BLOOM, "coding", "iso-throughput, least cost"))
+    if outcome is None:
+        return NOT_MADE
+    design = _of(outcome, "HH")
     return "none" if design["value"] is None else _cluster(design)
 
 
 def _sets(outcomes: Outcomes, costs: str, model: str) -> Iterator[str]:
     for workload in paper.WORKLOADS:
         for asked in paper.SETS:
-            outcome = outcomes[costs, model, workload, asked]
+            outcome = outcomes.get((costs, model, workload, asked))
+            if outcome is None:
+                continue
             yield f"\n{model}, {workload}, {asked}:\n"
             yield "| design | machines | requests/s | $/h | kW | interval | decided by |"
             yield "|---|---|---|---|---|---|---|"
@@ -153,15 +168,18 @@ def _changes(outcomes: Outcomes) -> Iterator[str]:
     yield "| " + " | ".join(("costs", "question", *paper.DESIGNS)) + " |"
     yield "|" + "---|" * (2 + len(paper.DESIGNS))
     for costs in paper.COSTS:
-        own = outcomes[costs, paper.BLOOM, "conversation", "iso-power"]
-        changed = outcomes[costs, paper.BLOOM, "conversation", paper.CHANGED_WORKLOAD]
+        own = outcomes.get((costs, paper.BLOOM, "conversation", "iso-power"))
+        changed = outcomes.get((costs, paper.BLOOM, "conversation", paper.CHANGED_WORKLOAD))
         yield f"| {costs} | {paper.CHANGED_WORKLOAD} | {' | '.join(_beside(changed, own))} |"
-        changed = outcomes[costs, paper.LLAMA, "conversation", paper.CHANGED_MODEL]
+        changed = outcomes.get((costs, paper.LLAMA, "conversation", paper.CHANGED_MODEL))
         yield f"| {costs} | {paper.CHANGED_MODEL} (over BLOOM's) | {' | '.join(_beside(changed, own))} |"
 
 
-def _beside(changed: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
+def _beside(changed: Mapping[str, Any] | None, own: Mapping[str, Any] | None) -> Iterator[str]:
     for name in paper.DESIGNS:
+        if changed is None or own is None:
+            yield NOT_MADE
+            continue
         there = [design for design in changed["designs"] if design["name"] == name]
         base = _of(own, name)
         if not there or there[0]["value"] is None or base["value"] is None:
@@ -171,6 +189,7 @@ def _beside(changed: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]
 
 
 def _batch(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    by_design = {(one["costs"], one["workload"], one["design"]): one for one in rows}
     yield "Requests/s per dollar, the dollar being an hour of one GPU a machine; in brackets requests/s and the split."
     yield "The paper: AA and Baseline-A100 0.89, HH and Baseline-H100 0.75.\n"
     yield "| " + " | ".join(("costs", "workload", *paper.DESIGNS)) + " |"
@@ -179,9 +198,10 @@ def _batch(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for workload in paper.WORKLOADS:
             cells = []
             for name in paper.DESIGNS:
-                row = next(
-                    one for one in rows if (one["costs"], one["workload"], one["design"]) == (costs, workload, name)
-                )
+                row = by_design.get((costs, workload, name))
+                if row is None:
+                    cells.append(NOT_MADE)
+                    continue
                 split = " + ".join(map(str, row["counts"]))
                 cells.append(f"{row['per_dollar']:.2f} ({digits(row['requests_per_s'])}; {split})")
             yield f"| {costs} | {workload} | {' | '.join(cells)} |"

@@ -35,7 +35,10 @@ class TrialFailed(Exception):
 
 @define
 class Searching:
-    """One design of one plan on its way; `steps` is what it asks next, `answer` what it came to."""
+    """One design of one plan on its way; `steps` is what it asks next, `answer` what it came to.
+
+    Where several go on at a time, the runs of a lower `rank` are made first.
+    """
 
     plan: Plan
     design: Design
@@ -43,9 +46,11 @@ class Searching:
     estimate: Estimate
     steps: Asks[Any]
     bounds: Bounds
+    rank: int = 0
     answer: Any = None
     over: bool = False
     trials: dict[Trial, Found] = field(factory=dict)
+    runs: set[str] = field(factory=set)  # keys: what two trials ask may be found by one run
     wanted: dict[Trial, Job] = field(factory=dict)
 
 
@@ -55,7 +60,7 @@ def traces_of(plans: Sequence[Plan]) -> dict[Path, Workload]:
     return {path: read_whole_trace(path) for path in sorted(path for path in paths if path is not None)}
 
 
-def searches(plan: Plan, traces: Mapping[Path, Workload]) -> list[Searching]:
+def searches(plan: Plan, traces: Mapping[Path, Workload], rank: int = 0) -> list[Searching]:
     """One a design, about to begin."""
     path = _trace(plan)
     whole = None if path is None else traces[path]
@@ -64,7 +69,7 @@ def searches(plan: Plan, traces: Mapping[Path, Workload]) -> list[Searching]:
     found = []
     for design, guess, space in zip(plan.designs, estimates, spaces, strict=True):
         seeker = Seeker(space, guess, plan.search)
-        found.append(Searching(plan, design, space, guess, seeker.seek(), seeker.bounds))
+        found.append(Searching(plan, design, space, guess, seeker.seek(), seeker.bounds, rank))
     return found
 
 
@@ -82,21 +87,30 @@ class Runner:
             self._ask(search, None)
         while any(not search.over for search in under_way):
             for search in under_way:
-                while not search.over and all(job.key in self.journal.results for job in search.wanted.values()):
-                    self._ask(search, {trial: self._found(job) for trial, job in search.wanted.items()})
+                self._advance(search)
             self.making.step()
             told()
 
+    def replay(self, under_way: Sequence[Searching]) -> None:
+        """As far as the journal goes; no run is made."""
+        for search in under_way:
+            self._ask(search, None)
+            self._advance(search)
+
+    def _advance(self, search: Searching) -> None:
+        while not search.over and all(job.key in self.journal.results for job in search.wanted.values()):
+            self._ask(search, {trial: self._found(job) for trial, job in search.wanted.items()})
+
     def _ask(self, search: Searching, answers: dict[Trial, Found] | None) -> None:
+        search.trials |= answers or {}
+        search.runs |= {job.key for job in search.wanted.values()}
         try:
             trials = search.steps.send(answers)  # type: ignore[arg-type]
         except StopIteration as end:
             search.answer, search.over, search.wanted = end.value, True, {}
-            search.trials |= answers or {}
             return
-        search.trials |= answers or {}
         search.wanted = {trial: self.job(search, trial) for trial in trials}
-        self.making.want(search.wanted.values())
+        self.making.want(search.wanted.values(), search.rank)
 
     def job(self, search: Searching, trial: Trial) -> Job:
         """A run that was not given up is whole already, whatever it was asked."""

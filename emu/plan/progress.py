@@ -68,4 +68,4 @@ def _line(search: Searching) -> tuple[str, str, str, int, str]:
     high = "-" if bounds.failed >= space.levels else digits(space.worth(bounds.failed))
     point = bounds.point
     at = "" if point is None else f"{' + '.join(map(str, point.counts))} at {digits(point.rate_rps)} req/s"
-    return search.design.name, f"{low} to {high}", at, len(search.trials), "found" if search.over else ""
+    return search.design.name, f"{low} to {high}", at, len(search.runs), "found" if search.over else ""

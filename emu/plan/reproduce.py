@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from attrs import frozen
 
 from emu.plan.answer import Workers
 from emu.plan.outcome import outcome
-from emu.plan.paper import FULL, QUICK, Question, first_questions, later_questions
+from emu.plan.paper import BLOOM, COSTS, FULL, LATER, QUICK, Question, Scale, first_questions, later_questions
 from emu.plan.paper_batch import batch_rows, batches
 from emu.plan.paper_page import tables, write_page
 from emu.plan.planner import Runner, Searching, searches
@@ -31,6 +31,11 @@ from emu.sweep.version import program_version
 
 ANSWERS, BATCHES = "answers.json", "batch.json"
 FILES = frozenset({JOURNAL, ANSWERS, BATCHES})
+QUICK_MEANS = (
+    "At a quarter of the paper's size (10 DGX-H100 instead of 40, 17.5 requests/s instead of 70), with one seed of 20 "
+    "s: a machine more or less is up to 10 % of a cluster, a percentile rests on a few hundred requests, and there are "
+    "no intervals."
+)
 
 
 @frozen
@@ -41,22 +46,23 @@ class Reproduced:
     cpu_s: float
 
 
-def reproduce(out: Path, page: Path | None, workers: Workers, *, quick: bool, shown: bool) -> Reproduced:
-    """Answer everything; write the answers to `out` and the tables into `page`. Refusal: a place cannot be written."""
+def reproduce(
+    out: Path, page: Path | None, workers: Workers, *, quick: bool, finished: bool, shown: bool
+) -> Reproduced:
+    """Answer everything; write the answers to `out` and the tables into `page`. `finished`: only what the runs that
+    are in `out` answer, and make none. Refusal: a place cannot be written."""
     check_folder(out, FILES)
     scale = QUICK if quick else FULL
     makers = engine(workers.engine, run_trial, {}, workers.jobs, workers.address)
     whole = False
     try:
         with Journal(out) as journal:
-            runner = Runner(Making(makers, journal), journal)
+            asking = _Asking(Runner(Making(makers, journal), journal), finished, shown)
             first = first_questions(scale)
-            outcomes = _answers(runner, first, shown=shown)
-            outcomes |= _answers(runner, later_questions(scale, outcomes), shown=shown)
-            found = batches(scale, runner, first)
-            with PlanProgress([], shown=shown) as progress:
-                _make(runner, [batch.job for batch in found], progress)
-            rows = batch_rows(found, journal.results)
+            outcomes = asking.answers([one for one in first if one.model == BLOOM])
+            outcomes |= asking.answers(later_questions(scale, outcomes))
+            rows = asking.batch(scale, first)
+            outcomes |= asking.answers([one for one in first if one.model != BLOOM])
             took = _took(journal.results)
         whole = True
     finally:
@@ -64,16 +70,43 @@ def reproduce(out: Path, page: Path | None, workers: Workers, *, quick: bool, sh
     (out / ANSWERS).write_text(plan_json({", ".join(key): value for key, value in outcomes.items()}))
     (out / BATCHES).write_text(json.dumps(rows, indent=2) + "\n")
     if page is not None:
-        write_page(page, tables(scale, outcomes, rows, _made(quick, took)))
+        questions = len(first) + len(COSTS) * len(LATER)
+        write_page(page, scale, tables(scale, outcomes, rows, made(scale, took, outcomes, questions)))
     return took
 
 
-def _answers(runner: Runner, questions: Sequence[Question], *, shown: bool) -> dict[tuple[str, str, str, str], Any]:
-    asked: list[tuple[Question, list[Searching]]] = [(one, searches(one.plan, {})) for one in questions]
-    under_way = [search for _, found in asked for search in found]
-    with PlanProgress(under_way, shown=shown) as progress:
-        runner.run(under_way, progress)
-    return {(one.costs, one.model, one.workload, one.asked): outcome(one.plan, found) for one, found in asked}
+@frozen
+class _Asking:
+    """Puts questions to the planner, or to the journal alone."""
+
+    runner: Runner
+    finished: bool
+    shown: bool
+
+    def answers(self, questions: Sequence[Question]) -> dict[tuple[str, str, str, str], Any]:
+        """By what was asked; a question whose runs are not all there has no answer where none may be made."""
+        asked: list[tuple[Question, list[Searching]]] = [
+            (one, searches(one.plan, {}, rank)) for rank, one in enumerate(questions)
+        ]
+        under_way = [search for _, found in asked for search in found]
+        if self.finished:
+            self.runner.replay(under_way)
+        else:
+            with PlanProgress(under_way, shown=self.shown) as progress:
+                self.runner.run(under_way, progress)
+        return {
+            (one.costs, one.model, one.workload, one.asked): outcome(one.plan, found)
+            for one, found in asked
+            if all(search.over for search in found)
+        }
+
+    def batch(self, scale: Scale, first: list[Question]) -> list[dict[str, Any]]:
+        """The rows of the batch job."""
+        found = batches(scale, self.runner, first)
+        if not self.finished:
+            with PlanProgress([], shown=self.shown) as progress:
+                _make(self.runner, [batch.job for batch in found], progress)
+        return batch_rows(found, self.runner.journal.results)
 
 
 def _make(runner: Runner, jobs: Sequence[Any], told: Callable[[], None]) -> None:
@@ -87,16 +120,24 @@ def _took(results: Mapping[str, Mapping[str, Any]]) -> Reproduced:
     return Reproduced(len(results), cpu_s)
 
 
-def _made(quick: bool, took: Reproduced) -> str:
-    """By what these tables were made, on what, and when."""
+def made(scale: Scale, took: Reproduced, outcomes: Collection[tuple[str, str, str, str]], questions: int) -> str:
+    """By what these tables were made, on what and when, and what is still to come."""
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     when = datetime.now(UTC).strftime("%d %B %Y")
-    said = f"{count(took.runs)} runs, {span(took.cpu_s)} of CPU ({machine}, {when}, emu {program_version()})."
-    if not quick:
-        return f"Made by `make provisioning`: {said}"
-    warning = (
-        "**These are the quick tables**, at a quarter of the paper's size (10 DGX-H100 instead of 40, 17.5 requests/s "
-        "instead of 70), with one seed of 20 s: a machine more or less is up to 10 % of a cluster, a percentile "
-        "rests on a few hundred requests, and there are no intervals. `make provisioning` makes the full ones."
+    goal = "provisioning-quick" if scale is QUICK else "provisioning"
+    said = (
+        f"Made by `make {goal}`: {count(took.runs)} runs, {span(took.cpu_s)} of CPU without the batch jobs "
+        f"({machine}, {when}, emu {program_version()})."
     )
-    return f"{warning}\n\nMade by `make provisioning-quick`: {said}"
+    if len(outcomes) < questions:
+        said += f" **Only {len(outcomes)} of {questions} questions are answered so far**, these:\n\n"
+        said += "\n".join(f"- {line}" for line in _listed(outcomes))
+    return f"{QUICK_MEANS}\n\n{said}" if scale is QUICK else said
+
+
+def _listed(outcomes: Collection[tuple[str, str, str, str]]) -> list[str]:
+    """A line for each model, workload and set of costs."""
+    found: dict[str, list[str]] = {}
+    for costs, model, workload, asked in outcomes:
+        found.setdefault(f"{model}, {workload}, {costs} costs", []).append(asked)
+    return [f"{name}: {'; '.join(asked)}" for name, asked in found.items()]

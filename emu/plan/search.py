@@ -2,8 +2,9 @@
 
 What is used: a cluster that fails also fails with fewer machines or at a higher rate, one that passes also passes with
 more machines or at a lower rate, and at one level capacity has one hump over the split, on whose wrong side the phase
-that is short of machines shows which way to go. The last is only roughly so: the neighbours of the answer are looked at
-one level up before it is given. No run is made here: trials are asked for, and answers come back.
+that is short of machines shows which way to go. The last is only roughly so, and on the way up one seed speaks for
+all: before an answer is given, every seed is heard there, and as many as it takes one level up, at its split and those
+beside it. No run is made here: trials are asked for, and answers come back.
 """
 
 from __future__ import annotations
@@ -18,9 +19,21 @@ from emu.plan.estimate import Estimate
 from emu.plan.schema import Search
 from emu.plan.space import Space
 from emu.plan.trials import Found, Point, Trial
-from emu.plan.verdicts import FIRST, SECOND, Asking, Sureness, Verdict, settle, settle_fully, sureness
+from emu.plan.verdicts import (
+    FIRST,
+    SECOND,
+    Asking,
+    Sureness,
+    Verdict,
+    all_surely_fail,
+    deciding_first,
+    failing_first,
+    settle,
+    settle_fully,
+    sureness,
+)
 
-MOST_DOUBTED = 4  # levels to each side of the answer that its interval may reach over
+MOST_DOUBTED = 4  # levels that an interval reaches over where the next one is in doubt
 
 
 @frozen
@@ -63,15 +76,19 @@ class Seeker:
     bounds: Bounds = field(init=False)
     _verdicts: dict[Point, Verdict] = field(init=False, factory=dict)
     _full: dict[Point, Verdict] = field(init=False, factory=dict)
+    _seeds: tuple[int, ...] = field(init=False)  # the one that speaks first is first
 
     def __attrs_post_init__(self) -> None:
         self.bounds = Bounds(failed=self.space.levels)
+        self._seeds = tuple(range(self.search.seeds))
 
     def seek(self) -> Seeking:
         """The whole search."""
         best = yield from self._climb()
         while best is not None:
-            verdict = yield from self._fully(best)
+            verdict = yield from self._settle(best, firmly=True)
+            if verdict.passed:
+                verdict = yield from self._fully(best)
             if not verdict.passed:
                 known = self._carried()
                 self.bounds.carried = -1 if known is None else self.space.level_of(known)
@@ -148,11 +165,9 @@ class Seeker:
         points = self.space.points(level)
         first = best.counts[:1]
         middle = min(range(len(points)), key=lambda index: abs(sum(points[index].counts[:1]) - sum(first)))
-        for point in points[max(0, middle - 1) : middle + 2]:
-            if self._known(point) is None:
-                verdict = yield from self._settle(point)
-                if verdict.passed:
-                    return point
+        for point in (points[middle], *points[max(0, middle - 1) : middle], *points[middle + 1 : middle + 2]):
+            if self._known(point, firmly=True) is None and (yield from self._settle(point, firmly=True)).passed:
+                return point
         return None
 
     def _answer(self, best: Point) -> Seeking:
@@ -169,26 +184,25 @@ class Seeker:
         if self.search.seeds < 2:
             return level
         if way < 0:
-            at = level
-            while at > 0 and level - at < MOST_DOUBTED:
-                if (yield from self._surely(self._near(at, best), passed=True)):
-                    return at
-                at -= 1
-            return at
-        at = level + 1
-        while at < self.space.levels and at - level <= MOST_DOUBTED:
-            if (yield from self._surely(self._near(at, best), passed=False)):
-                return at - 1
-            at += 1
-        return at - 1
+            if (yield from self._surely(best, best, passed=True)):
+                return level
+            below = max(0, level - 1)
+            if (yield from self._surely(self._near(below, best), best, passed=True)):
+                return below
+            return max(0, level - MOST_DOUBTED)
+        top = self.space.levels - 1
+        if level == top or (yield from self._surely(self._near(level + 1, best), best, passed=False)):
+            return level
+        return min(level + MOST_DOUBTED, top)
 
-    def _surely(self, point: Point, *, passed: bool) -> Generator[tuple[Trial, ...], Mapping[Trial, Found], bool]:
+    def _surely(
+        self, point: Point, best: Point, *, passed: bool
+    ) -> Generator[tuple[Trial, ...], Mapping[Trial, Found], bool]:
         """Whether other seeds would say the same of this point."""
-        known = self._verdicts.get(point)
-        seen = () if known is None or len(known.found) < self.search.seeds else known.found
-        if not passed and seen and all(one.surely_failed for one in seen):
+        if not passed and (yield from all_surely_fail(point, self.search)):
             return True
-        chance = sureness((yield from self._fully(point)).found, self.search.confidence).chance
+        found = (yield from self._fully(point)).found
+        chance = sureness(found, self.search.confidence, self._full[best].found).chance
         return chance >= self.search.confidence if passed else chance <= 1 - self.search.confidence
 
     def _near(self, level: int, best: Point) -> Point:
@@ -205,23 +219,31 @@ class Seeker:
         nearest = min(tried, key=lambda verdict: min(one.margin for one in verdict.found))
         return Answer(None, -1, -1, -1, None, nearest.found, nearest)
 
-    def _settle(self, point: Point) -> Asking:
-        if point not in self._verdicts:
+    def _settle(self, point: Point, *, firmly: bool = False) -> Asking:
+        if point not in self._verdicts or (firmly and not self._verdicts[point].firm):
             self.bounds.point = point
-            self._verdicts[point] = yield from settle(point, self.search)
+            verdict = yield from settle(point, self.search, self._seeds, firmly=firmly)
+            self._verdicts[point] = verdict
+            if len(verdict.found) > 1 and not verdict.passed:
+                self._seeds = failing_first(self._seeds, verdict.found)
         return self._verdicts[point]
 
     def _fully(self, point: Point) -> Asking:
         if point not in self._full:
             self.bounds.point = point
-            self._full[point] = self._verdicts[point] = yield from settle_fully(point, self.search)
+            full = yield from settle_fully(point, self.search)
+            self._full[point] = self._verdicts[point] = full
+            self._seeds = deciding_first(full.found)
         return self._full[point]
 
-    def _known(self, point: Point) -> bool | None:
-        """What was found of this point, or follows for it from others."""
-        if point in self._verdicts:
-            return self._verdicts[point].passed
+    def _known(self, point: Point, *, firmly: bool = False) -> bool | None:
+        """What was found of this point, or follows for it from others; `firmly`: from verdicts that are firm."""
+        own = self._verdicts.get(point)
+        if own is not None and own.firm >= firmly:
+            return own.passed
         for other, verdict in self._verdicts.items():
+            if firmly and not verdict.firm:
+                continue
             if verdict.passed and _easier(point, other):
                 return True
             if not verdict.passed and _easier(other, point):

@@ -2,7 +2,8 @@
 
 By definition a point passes if more than half of its long runs, one a seed, meet all limits. Most points are nowhere
 near their limits: a short run that surely fails, or a first long one whose intervals all lie on one side, speaks for
-the rest. Near a limit every seed that can still matter is run. Which points are of interest is not known here.
+the rest. Near a limit every seed that can still matter is run, unless only a first look is asked for. Which points
+are of interest is not known here.
 """
 
 from __future__ import annotations
@@ -28,30 +29,30 @@ WITHIN_FREEDOM = 60  # of intervals that rest on hundreds of requests
 
 @frozen
 class Verdict:
-    """On one point. `lean` says which group of a failing point is too small."""
+    """On one point. `lean` says which group of a failing point is too small; one that is not `firm` is what the first
+    seed says, near a limit."""
 
     point: Point
     passed: bool
     found: tuple[Found, ...]
     lean: str = ""
+    firm: bool = True
 
 
-def settle(point: Point, search: Search) -> Asking:
-    """As few trials as settle it. For one seed that is the whole definition."""
+def settle(point: Point, search: Search, seeds: Sequence[int], *, firmly: bool) -> Asking:
+    """As few trials as settle it, or, unless `firmly`, what the first of `seeds` says."""
     if search.short_s < search.long_s:
-        trial = Trial(point, search.short_s, 0)
+        trial = Trial(point, search.short_s, seeds[0])
         short = (yield (trial,))[trial]
-        if short.surely_failed:
-            return Verdict(point, False, (short,), lean((short,)))
+        if not firmly and (short.surely_failed or short.surely_passed):
+            return _verdict(point, [short], firm=len(seeds) == 1 and short.surely_failed)
     found: list[Found] = []
-    for seed in range(search.seeds):
+    for seed in seeds:
         trial = Trial(point, search.long_s, seed)
         found.append((yield (trial,))[trial])
-        if seed == 0 and (found[0].surely_passed or found[0].surely_failed):
+        if not firmly or _settled(found, len(seeds)):
             break
-        if _settled(found, search.seeds):
-            break
-    return _verdict(point, found)
+    return _verdict(point, found, firm=_settled(found, len(seeds)))
 
 
 def settle_fully(point: Point, search: Search) -> Asking:
@@ -59,6 +60,28 @@ def settle_fully(point: Point, search: Search) -> Asking:
     trials = tuple(Trial(point, search.long_s, seed, WHOLE) for seed in range(search.seeds))
     answers = yield trials
     return _verdict(point, [answers[trial] for trial in trials])
+
+
+def deciding_first(found: Sequence[Found]) -> tuple[int, ...]:
+    """The seeds of whole runs, first the one that passes just when most do, then those that came nearest to it."""
+    rising = sorted(range(len(found)), key=lambda seed: found[seed].margin)
+    deciding = len(found) // 2
+    return tuple(rising[rank] for rank in sorted(range(len(found)), key=lambda rank: abs(rank - deciding)))
+
+
+def failing_first(seeds: Sequence[int], found: Sequence[Found]) -> tuple[int, ...]:
+    """The seeds of a point that fails, which may not all have been run: first those that fail, by how much."""
+    margins = {seed: one.margin for seed, one in zip(seeds, found, strict=False) if not one.passed}
+    return tuple(sorted(seeds, key=lambda seed: (seed not in margins, margins.get(seed, 0.0))))
+
+
+def all_surely_fail(point: Point, search: Search) -> Generator[tuple[Trial, ...], Mapping[Trial, Found], bool]:
+    """Whether every seed's run is beyond doubt a failure; the first that is not ends it."""
+    for seed in range(search.seeds):
+        trial = Trial(point, search.long_s, seed)
+        if not (yield (trial,))[trial].surely_failed:
+            return False
+    return True
 
 
 @frozen
@@ -72,11 +95,11 @@ class Sureness:
     ratios: Mapping[str, tuple[float, float, float]]
 
 
-def sureness(found: Sequence[Found], confidence: float) -> Sureness:
+def sureness(found: Sequence[Found], confidence: float, beside: Sequence[Found] = ()) -> Sureness:
     """From whole runs, one a seed; logarithms of ratios are taken as normal. One seed says nothing: a half.
 
-    A few seeds may agree by luck, so the less sure of two accounts holds: how seeds differ from each other, and how far
-    each run's own interval of its worst percentile reaches.
+    A few seeds may agree by luck, so the less sure of two accounts holds: how seeds differ from each other, here or, if
+    that is more, at the point that `beside` is of, and how far each run's own interval of its worst percentile reaches.
     """
     ratios = {name: _interval([one.ratios[name][0] for one in found], confidence) for name in found[0].ratios}
     margins = [one.margin for one in found]
@@ -87,6 +110,9 @@ def sureness(found: Sequence[Found], confidence: float) -> Sureness:
     mean, between = spread_of_logs(margins)
     if isinf(between):
         return Sureness(0.5, ratios)
+    there = [one.margin for one in beside]
+    if there and all(there) and not any(map(isinf, there)):
+        between = max(between, spread_of_logs(there)[1])
     # the mean of as many other seeds differs from this one by both their errors
     errors = sqrt(2 / len(found))
     chances = [
@@ -126,9 +152,9 @@ def _settled(found: Sequence[Found], seeds: int) -> bool:
     return passed * 2 > seeds or (len(found) - passed) * 2 >= seeds
 
 
-def _verdict(point: Point, found: Sequence[Found]) -> Verdict:
+def _verdict(point: Point, found: Sequence[Found], *, firm: bool = True) -> Verdict:
     passed = sum(one.passed for one in found) * 2 > len(found)
-    return Verdict(point, passed, tuple(found), "" if passed else lean([one for one in found if not one.passed]))
+    return Verdict(point, passed, tuple(found), "" if passed else lean([one for one in found if not one.passed]), firm)
 
 
 def _interval(values: list[float], confidence: float) -> tuple[float, float, float]:

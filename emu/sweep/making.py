@@ -5,8 +5,9 @@ This is the only loop over runs; sweeps and plans share it. Which runs are wante
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 from emu.execute import execute
@@ -30,22 +31,24 @@ class Making:
         self._engine = engine
         self._journal = journal
         self._made = made
-        self._waiting: deque[Job] = deque()
+        self._waiting: list[tuple[int, int, Job]] = []
+        self._asked = count()
         self._under_way: set[str] = set()
         self._tries: dict[str, int] = {}
 
-    def want(self, jobs: Iterable[Job]) -> None:
-        """Ask for runs; one that is there, or asked for already, is not made again."""
+    def want(self, jobs: Iterable[Job], rank: int = 0) -> None:
+        """Ask for runs; one that is there, or asked for already, is not made again. The lowest rank is made first, and
+        of equals what was asked for first."""
         for job in jobs:
             if job.key not in self._journal.results and job.key not in self._under_way:
                 self._under_way.add(job.key)
-                self._waiting.append(job)
+                heappush(self._waiting, (rank, next(self._asked), job))
 
     def step(self) -> Job | None:
         """Wait for the next run to be over for good, and name it; None when nothing is wanted any more."""
         while self._under_way:
             while self._waiting and len(self._under_way) - len(self._waiting) < self._engine.room:
-                self._submit(self._waiting.popleft())
+                self._submit(heappop(self._waiting)[2])
             ended = self._engine.next()
             if self._over(ended):
                 self._under_way.remove(ended.job.key)

@@ -58,8 +58,27 @@ def again(runner: Runner, plan: Plan, searched: Searching) -> tuple[float | None
     return (None if level < 0 else other.space.worth(level)), searched.answer.low <= level <= searched.answer.high
 
 
+def row(number: int, search: Searching, own: dict[str, Any], other: float | None, inside: bool) -> str:
+    """A line of a Markdown table."""
+    answer, worth, what = search.answer, search.space.worth, ("req/s" if number < 10 else "$/h")
+    low, high = sorted((worth(max(0, answer.low)), worth(max(0, answer.high))))
+    cells = [
+        f"{number}, {search.plan.scenario['model']}, {own['design']}",
+        "none" if answer.point is None else " + ".join(map(str, answer.point.counts)),
+        "none" if answer.point is None else f"{worth(answer.level):.1f} {what}",
+        "-" if answer.point is None else f"{low:.1f} to {high:.1f}",
+        "none" if own["value"] is None else f"{own['value']:.1f}",
+        "-" if own["regret"] is None else f"{own['regret']:.1%}",
+        f"{own['runs']} of {own['all_runs']} ({own['runs'] / own['all_runs']:.1%})",
+        f"{'none' if other is None else f'{other:.1f}'}{'' if inside else ' **outside**'}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def main(folder: Path) -> None:
     made, out = [], []
+    print("| grid | found | carries or costs | interval | best of all | regret | runs | other seeds find |")
+    print("|---|---|---|---|---|---|---|---|")
     with Journal(folder) as journal:
         engine = LocalEngine(run_trial, {}, int(os.environ.get("JOBS", "2")))
         runner = Runner(Making(engine, journal), journal)
@@ -67,18 +86,16 @@ def main(folder: Path) -> None:
             plan = grid(number)
             searched = searches(plan, {})
             runner.run(searched)
-            (own,) = compared(runner, plan, searched, lambda: None)
             other, inside = again(runner, plan, searched[0])
+            (own,) = compared(runner, plan, searched, lambda: None)
             made.append((own["runs"], own["all_runs"]))
             out.append((own["regret"], inside))
-            print(f"{number} {plan.objective}, {plan.scenario['model']}, {own['design']}: {searched[0].answer.point}")
-            print(f"   best {own['value']}, regret {own['regret']}, {own['runs']} of {own['all_runs']} runs")
-            print(f"   under other seeds {other}: {'inside' if inside else 'OUTSIDE'}", flush=True)
+            print(row(number, searched[0], own, other, inside), flush=True)
         engine.close(at_once=False)
     regrets = [regret for regret, _ in out if regret is not None]
     runs, every = sum(runs for runs, _ in made), sum(every for _, every in made)
     most = max(runs / every for runs, every in made)
-    print(f"regret: mean {sum(regrets) / len(regrets):.2%}, worst {max(regrets):.2%}")
+    print(f"\nregret: mean {sum(regrets) / len(regrets):.2%}, worst {max(regrets):.2%}")
     print(f"runs: {runs} of {every}, at worst {most:.1%}; inside {sum(inside for _, inside in out)} of {len(out)}")
 
 

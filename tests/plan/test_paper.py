@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from emu.plan import paper
-from emu.plan.paper_page import BEGIN, END, tables, write_page
+from emu.plan.paper_page import marks, tables, write_page
 from emu.plan.planner import searches
+from emu.plan.reproduce import Reproduced, made
 from emu.refusal import Refusal
 
 # Splitwise, section 6.2 and its notebooks: the largest clusters on the power and at the price of 40 DGX-H100
@@ -83,15 +84,26 @@ def test_a_design_that_meets_nothing_is_said_to() -> None:
     assert "ttft_p99 is 1.50 times its limit" in text
 
 
+def test_what_is_not_answered_is_said_to_be_not_made() -> None:
+    answered = {key: one for key, one in outcomes().items() if key[:3] == ("calibrated", paper.BLOOM, "conversation")}
+    rows = [row for row in BATCH if row["costs"] == "calibrated"]
+    text = tables(paper.FULL, answered, rows, made(paper.FULL, Reproduced(5, 7.0), answered, 38))
+    assert "| 2.15 (cost 1.00) | 1.20 (cost 1.20) | not made |" in text
+    assert "**Only 6 of 38 questions are answered so far**" in text
+    assert "- bloom-176b, conversation, calibrated costs: iso-power; iso-cost;" in text
+    assert "Under the splitwise-sim costs" not in text
+    assert "| splitwise-sim | coding |" + " not made |" * len(paper.DESIGNS) in text
+    assert "answered so far" not in made(paper.FULL, Reproduced(5, 7.0), answered, len(answered))
+
+
 def test_only_what_stands_between_the_marks_is_written(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_page(page, "new\n")
-    assert page.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
-    write_page(page, "newer\n")
-    assert page.read_text() == f"before\n{BEGIN}\nnewer\n{END}\nafter\n"
-    page.write_text("no marks\n")
+    (begin, end), (other, _) = marks(paper.QUICK), marks(paper.FULL)
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n{other}\n")
+    for text in ("new\n", "newer\n"):
+        write_page(page, paper.QUICK, text)
+        assert page.read_text() == f"before\n{begin}\n{text}{end}\nafter\n{other}\n"
     with pytest.raises(Refusal, match="marks"):
-        write_page(page, "new\n")
+        write_page(page, paper.FULL, "new\n")
     with pytest.raises(Refusal, match="nowhere"):
-        write_page(tmp_path / "nowhere.md", "new\n")
+        write_page(tmp_path / "nowhere.md", paper.FULL, "new\n")

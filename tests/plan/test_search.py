@@ -61,18 +61,24 @@ def test_one_pool_is_sized_by_halving(gain: float) -> None:
     assert trials <= 30
 
 
-@settings(max_examples=40)
-@given(GAINS, GAINS, st.lists(st.floats(0.98, 1.02), min_size=3, max_size=3))
-def test_seeds_that_differ_are_heard_and_told(first: float, second: float, luck: list[float]) -> None:
+LUCK = st.tuples(st.floats(0.8, 1.25), st.floats(0.8, 1.25))
+
+
+@settings(max_examples=60)
+@given(GAINS, GAINS, st.lists(LUCK, min_size=3, max_size=3))
+def test_seeds_that_differ_are_heard_and_told(first: float, second: float, luck: list[tuple[float, float]]) -> None:
+    """Each seed has luck of its own in each phase; the one that is run first may be the odd one."""
+
     def capacity(counts: tuple[int, ...], seed: int) -> tuple[float, float]:
         one, other = linear(first, second, 0.0)(counts, seed)
-        return one * luck[seed], other * luck[seed]
+        return one * luck[seed][0], other * luck[seed][1]
 
     search = search_of(plan_with())
-    answer, _ = seek(search, capacity)
+    answer, trials = seek(search, capacity)
     best = best_level(search, capacity)
     assert answer.low <= best <= answer.high
-    assert abs(answer.level - best) <= max(1, 0.1 * best)
+    assert best - max(1, 0.05 * best) <= answer.level <= best
+    assert trials <= len(search.space.everything()) * search.plan.search.seeds / 10
 
 
 def test_nothing_that_can_be_met_says_what_comes_nearest() -> None:
