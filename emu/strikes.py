@@ -134,7 +134,7 @@ class Strikes:
         self._numbers += 1
         trigger = strike.trigger
         if trigger is not None:
-            self.witness.wait(trigger, lambda _: self._at(self.clock.now_ps + trigger.after_ps, strike))
+            self.witness.wait(trigger, lambda entry: self._reached(trigger, entry, strike))
         else:
             self._at(strike.at_ps, strike)
         if strike.kind is FaultCode.JOIN:
@@ -154,6 +154,17 @@ class Strikes:
         """What lasts of this fault, if anything does."""
         for heal in [heal for (number, _), heal in self._lasting.items() if number == fault]:
             heal()
+
+    def _reached(self, trigger: Trigger, entry: Any, strike: Strike) -> None:
+        """What a fault hangs on has happened."""
+
+        def soon() -> None:
+            self._at(self.clock.now_ps + trigger.after_ps, strike)
+
+        if trigger.half:
+            self.link.at_half(entry.source, (entry.request, entry.attempt), soon)
+        else:
+            soon()
 
     def _hit(self, strike: Strike, sender: int, receiver: int, request: int) -> None:
         """A fault of messages or puts has struck one."""
@@ -428,7 +439,9 @@ def strike_of(fault: Fault, names: dict[str, int]) -> Strike:
     trigger = None
     if fault.on is not None:
         of_request = ANY if fault.on_request is None else fault.on_request
-        trigger = Trigger(fault.on, fault.nth or 1, place(fault.on_machine), of_request, _ps(fault.after_s))
+        trigger = Trigger(
+            fault.on, fault.nth or 1, place(fault.on_machine), of_request, _ps(fault.after_s), fault.at == "half"
+        )
     return Strike(
         number=0,
         kind=FaultCode[fault.kind.upper()],

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from emu.control.commands import PostSignal, Put
 from emu.control.messages import Message, Signal
-from emu.fake.clock import PS_PER_S
+from emu.fake.clock import PS_PER_S, HeapEntry
 from emu.fake.link import Connection, FakeLink, Flow, Key
 from emu.fake.model import KvMemory
 from emu.fake.plan import SCALE, Counted, Strike
@@ -21,6 +21,14 @@ from emu.record.entries import FaultCode, LandedNowhere
 from emu.shape import define, field
 
 Carry = Callable[[int, int, int, Message, Callable[[], object], int], None]
+
+
+@define(eq=False)
+class _Half:
+    """Somebody waits until half of a flow is sent; `entry` while it moves."""
+
+    fire: Callable[[], None]
+    entry: HeapEntry | None = None
 
 
 @define(eq=False, kw_only=True)
@@ -40,6 +48,7 @@ class FaultyLink(FakeLink):
     _rules: list[Counted] = field(init=False, factory=list)
     _hit: dict[Flow, Strike] = field(init=False, factory=dict)  # what strikes it when it lands
     _mute: set[tuple[int, Key]] = field(init=False, factory=set)  # connections whose completions are lost
+    _halves: dict[Flow, _Half] = field(init=False, factory=dict)
     _waiting: list[tuple[int, PostSignal]] = field(init=False, factory=list)  # signals behind a cut
 
     def put(self, source: int, put: Put) -> int:
@@ -58,6 +67,27 @@ class FaultyLink(FakeLink):
     def watch_puts(self, strike: Strike) -> None:
         """From now on count puts for this fault."""
         self._rules.append(Counted(strike))
+
+    def at_half(self, source: int, key: Key, fire: Callable[[], None]) -> None:
+        """`fire` when half of the layers that were just put for this attempt have been sent, if they ever are."""
+        flow = next(f for f in reversed(self._out[source]) if (f.put.request_id, f.put.attempt) == key)
+        self._halves[flow] = _Half(fire)
+        self._aim(flow, self._halves[flow])
+
+    def _aim(self, flow: Flow, half: _Half) -> None:
+        if half.entry is not None:
+            self.clock.cancel(half.entry)
+        if not flow.rate:
+            half.entry = None
+            return
+        first, last = flow.put.layers
+        layers = last - first + 1
+
+        def reached() -> None:
+            del self._halves[flow]
+            half.fire()
+
+        half.entry = self.clock.call_first(max(self.clock.now_ps, flow.sent_ps((layers + 1) // 2, layers)), reached)
 
     def _strike(self, flow: Flow) -> None:
         source, put = flow.source, flow.put
@@ -141,6 +171,8 @@ class FaultyLink(FakeLink):
 
     def _go_on(self, flow: Flow, rate: int) -> None:
         super()._go_on(flow, rate)
+        if (half := self._halves.get(flow)) is not None:
+            self._aim(flow, half)
         if not rate and flow not in self._doomed:
             self._doom(flow)
 
@@ -188,6 +220,9 @@ class FaultyLink(FakeLink):
             return  # it has landed meanwhile
         key = (put.request_id, put.attempt)
         self._doomed.discard(flow)
+        half = self._halves.pop(flow, None)
+        if half is not None and half.entry is not None:
+            self.clock.cancel(half.entry)
         if flow.end is not None:
             self.clock.cancel(flow.end)
         del self._out[source][flow]

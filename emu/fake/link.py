@@ -65,6 +65,17 @@ class Flow:
                     end = max(end, ready + -(-(self.total - self._below(layer)) // self.rate))
         return end
 
+    def sent_ps(self, layers: int, of: int) -> int:
+        """When the first so many of its layers are sent, if the rate stays."""
+        times, mark = self.layer_times, self.total * layers // of
+        end = self.since_ps + max(0, -(-(mark - self.sent) // self.rate))
+        if times is not None:
+            for layer in {min(self.computed(self.since_ps), layers - 1), layers - 1}:
+                ready = times.ready_ps(layer)
+                if ready > self.since_ps:
+                    end = max(end, ready + -(-(mark - self._below(layer)) // self.rate))
+        return end
+
     def _sent_by(self, now_ps: int) -> int:
         times, since = self.layer_times, self.since_ps
         sent = min(self.total, self.sent + self.rate * (now_ps - since))

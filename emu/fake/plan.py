@@ -18,13 +18,17 @@ SCALE: Final = 1000  # of factors, which are whole thousandths
 
 
 class Trigger(NamedTuple):
-    """The `nth` entry of this kind, by name; of one machine or one request, unless that is ANY; and then `after_ps`."""
+    """The `nth` entry of this kind, by name; of one machine or one request, unless that is ANY; and then `after_ps`.
+
+    `half`: of a transfer that has started, when half of its layers have been sent.
+    """
 
     entry: str
     nth: int
     machine: int
     request: int
     after_ps: int
+    half: bool = False
 
 
 class Strike(NamedTuple):

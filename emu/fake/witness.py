@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from emu.fake.plan import ANY, Trigger
-from emu.record.entries import KINDS, Arrived, Assigned, RequestEnded
+from emu.record.entries import (
+    KINDS,
+    Arrived,
+    Assigned,
+    PrefillSlice,
+    RequestEnded,
+    SliceKind,
+    StepFinished,
+    StepsCut,
+    StepStarted,
+)
 from emu.shape import define, field
 
 _ENDS = ("machine", "source", "target", "prefill_machine", "decode_machine")
+
+
+class Prefill(NamedTuple):
+    """One request's prompt, in a step that starts or is done."""
+
+    machine: int
+    request: int
+    attempt: int
 
 
 @define(eq=False)
@@ -27,8 +45,8 @@ class Witness:
 
     _waits: dict[str, list[_Wait]] = field(init=False, factory=dict)
     _places: dict[int, tuple[int, ...]] = field(init=False, factory=dict)  # open requests and their machines
-
     _attempts: dict[int, int] = field(init=False, factory=dict)
+    _prefilling: dict[int, tuple[PrefillSlice, ...]] = field(init=False, factory=dict)  # by machine
 
     @property
     def handlers(self) -> Mapping[type, Callable[[Any], None]]:
@@ -61,13 +79,27 @@ class Witness:
         elif kind is RequestEnded:
             self._places.pop(entry.request, None)
             self._attempts.pop(entry.request, None)
-        waits = self._waits.get(kind.__name__)
-        if not waits:
-            return
-        for wait in tuple(waits):
+        elif kind is StepStarted:
+            self._prefilling[entry.machine] = entry.prefills
+            self._see_prefills("PrefillStarted", entry.machine, entry.prefills)
+        elif kind is StepFinished:
+            self._see_prefills("PrefillDone", entry.machine, self._prefilling.pop(entry.machine, ()))
+        elif kind is StepsCut:
+            self._prefilling.pop(entry.machine, None)
+        self._tell(kind.__name__, entry)
+
+    def _see_prefills(self, name: str, machine: int, pieces: tuple[PrefillSlice, ...]) -> None:
+        if pieces and name in self._waits:
+            for piece in pieces:
+                if piece.kind == SliceKind.PREFILL:
+                    self._tell(name, Prefill(machine, piece.request, piece.attempt))
+
+    def _tell(self, name: str, entry: Any) -> None:
+        waits = self._waits.get(name)
+        for wait in tuple(waits or ()):
             if _fits(wait.trigger, entry):
                 wait.left -= 1
-                if not wait.left:
+                if not wait.left and waits is not None:
                     waits.remove(wait)
                     wait.fire(entry)
 

@@ -33,6 +33,8 @@ KINDS: Final[tuple[FaultKind, ...]] = get_args(FaultKind)
 HOOKS: Final = (
     "Queued",
     "StepStarted",
+    "PrefillStarted",
+    "PrefillDone",
     "Assigned",
     "Reserved",
     "Granted",
@@ -111,7 +113,7 @@ def _fault(draws: random.Random, names: tuple[str, ...], requests: int, kinds: t
     machine, heal_after_s = draws.choice(names), draws.choice(_HEAL_S)
     other = draws.choice([name for name in names if name != machine])
     counted: dict[str, Any] = {"nth": draws.randrange(1, 4), "count": draws.choice((1, 1, 2))}
-    when = _when(draws, requests, HOOKS[:2] if machine.startswith("mixed") else HOOKS)
+    when = _when(draws, requests, HOOKS[:4] if machine.startswith("mixed") else HOOKS)
     make: dict[str, Callable[[], Fault]] = {
         "crash": lambda: Fault(kind="crash", machine=machine, heal_after_s=heal_after_s, **when),
         "restart": lambda: Fault(kind="restart", machine=machine, startup_s=heal_after_s, **when),
@@ -146,6 +148,8 @@ def _when(draws: random.Random, requests: int, hooks: tuple[str, ...]) -> dict[s
     if draws.random() < 0.15:
         return {"at_s": draws.randrange(0, 60) / 20}
     when: dict[str, Any] = {"on": draws.choice(hooks), "after_s": draws.choice(_AFTER_S)}
+    if when["on"] == "TransferStarted" and draws.random() < 0.5:
+        when["at"] = "half"
     if draws.random() < 0.3:
         when["on_request"] = draws.randrange(requests)
     else:

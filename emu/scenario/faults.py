@@ -15,8 +15,15 @@ from emu.scenario.origin import Key, Origin, nearest, shown
 from emu.scenario.schema import Fault, Scenario, machine_names
 
 ROUTER: Final = "router"
-ENTRIES: Final = tuple(kind.__name__ for kind in KINDS if not kind.__name__.endswith(("Closed", "RunEnded")))
-"""What a fault may hang on."""
+ENTRIES: Final = (
+    *(kind.__name__ for kind in KINDS if not kind.__name__.endswith(("Closed", "RunEnded"))),
+    *("PrefillStarted", "PrefillDone"),
+)
+"""What a fault may hang on. A prefill is a part of a step, of one request.
+
+What hangs on `PrefillDone` strikes before any decode machine has heard of it, what hangs on `Committed` before the
+prefill machine has its acknowledgement: messages take time, and faults come first.
+"""
 
 ON_WIRE: Final = tuple(kind.__name__ for kind in Message.__args__ if kind.__name__ not in ("Submit", "LoadReport"))
 """The control messages between machines and from the router to machines and back."""
@@ -56,7 +63,7 @@ _WORDS: Final = {
     "request": "the number of a request, counted from 0",
     "by_s": "how many seconds later",
 }
-_WHEN: Final = ("kind", "at_s", "on", "on_machine", "on_request", "after_s", "nth")
+_WHEN: Final = ("kind", "at_s", "on", "at", "on_machine", "on_request", "after_s", "nth")
 
 
 def lasts(kind: str) -> bool:
@@ -121,13 +128,15 @@ def _check_when(fault: Fault, key: Key, names: tuple[str, ...], origin: Origin) 
     if fault.on is None:
         if fault.at_s is None and not on_messages and fault.kind != "poison":
             raise origin.refusal((*key, "at_s"), "expected a time, or on = an entry's name; got nothing")
-        for name in ("on_machine", "on_request", "after_s", *(() if on_messages else ("nth",))):
+        for name in ("at", "on_machine", "on_request", "after_s", *(() if on_messages else ("nth",))):
             if getattr(fault, name) is not None:
                 raise origin.refusal((*key, name), "expected nothing unless on names an entry")
         return
     if on_messages:
         raise origin.refusal((*key, "on"), "expected nothing: a fault of messages or puts counts those, by nth")
     _check_word(fault.on, (*key, "on"), ENTRIES, "an entry", origin)
+    if fault.at is not None and fault.on != "TransferStarted":
+        raise origin.refusal((*key, "at"), f'expected on = "TransferStarted", which has a half; got {shown(fault.on)}')
     if fault.on_machine is not None:
         _check_word(fault.on_machine, (*key, "on_machine"), names, "a machine", origin)
 

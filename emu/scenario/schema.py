@@ -170,13 +170,15 @@ class CostsChoice:
 class Fault:
     """One exact fault: what strikes whom, and when. Which keys a kind takes stands in `emu.scenario.faults`.
 
-    It strikes at `at_s`, or `after_s` after the `nth` entry `on` of the record (of `on_machine`, of `on_request`).
+    It strikes at `at_s`, or `after_s` after the `nth` entry `on` of the record (of `on_machine`, of `on_request`); with
+    `at = "half"`, after half of the layers of that transfer have been sent.
     A fault of messages strikes the `nth` of them from then on, and `count` in a row.
     """
 
     kind: FaultKind
     at_s: float | None = field(default=None, validator=seconds())
-    on: str | None = field(default=None, validator=text())  # the name of an entry
+    on: str | None = field(default=None, validator=text())  # the name of an entry, PrefillStarted or PrefillDone
+    at: Literal["half"] | None = None  # on = "TransferStarted"
     on_machine: str | None = field(default=None, validator=text())
     on_request: int | None = field(default=None, validator=at_least(0))
     after_s: float | None = field(default=None, validator=seconds())
