@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import trio
 from attrs import asdict, evolve
@@ -24,21 +24,14 @@ from emu.control.router import RouterRules
 from emu.fake.client import FakeClient
 from emu.fake.clock import PS_PER_S, HeapClock
 from emu.fake.costs import Costs
-from emu.fake.faulty_link import FaultyLink
-from emu.fake.faulty_reports import FaultyReports
-from emu.fake.faulty_wire import FaultyWire
-from emu.fake.fickle_client import FickleClient
 from emu.fake.link import FakeLink, LinkRules
 from emu.fake.model import FakeModel, KvMemory
-from emu.fake.ordered_clock import OrderedClock
 from emu.fake.own_costs import OwnCosts
 from emu.fake.own_costs_worker import OwnCostsWorker
 from emu.fake.power import load_power
-from emu.fake.process import Process
 from emu.fake.profiles import HardwareProfile, ModelProfile, kv_blocks, load_hardware, load_model
 from emu.fake.reports import FakeReports
 from emu.fake.wire import FakeWire
-from emu.fake.witness import Witness
 from emu.fake.worker import FakeWorker
 from emu.node.codes import POOLS
 from emu.node.machine_node import MachineNode, MachinePorts
@@ -53,10 +46,12 @@ from emu.record.start import MachineDraw, MachineFacts, RunStarted
 from emu.scenario.schema import Action, Fault, MachineGroup, Scenario, WorkloadSource, machine_names
 from emu.shape import define, field, frozen
 from emu.step_times import StepTimes
-from emu.strikes import Place, Strikes, strike_of
 from emu.workload.synthetic import synthetic
 from emu.workload.table import Workload
-from emu.workload.traces import part_of_trace, read_whole_trace
+
+if TYPE_CHECKING:
+    from emu.fake.witness import Witness
+    from emu.strikes import Strikes
 
 LAYER_WISE_NEVER = 1 << 62
 
@@ -144,6 +139,8 @@ def _source(scenario: Scenario, whole: Workload | None) -> Workload:
     if source.requests:
         return _written_out(source).take(source.limit)
     if source.trace is not None:
+        from emu.workload.traces import part_of_trace, read_whole_trace
+
         whole = read_whole_trace(source.trace) if whole is None else whole
         return part_of_trace(whole, source.trace, limit=source.limit, until_s=source.until_s, speedup=source.speedup)
     assert source.synthetic is not None
@@ -192,6 +189,8 @@ class Run:
         """
         if self.strikes is None or at_ps < self.clock.now_ps:
             raise ValueError(f"no fault can be injected at {at_ps} ps")
+        from emu.strikes import strike_of
+
         names = {machine.name: index for index, machine in enumerate(self.cluster.machines)}
         self.strikes.plan(strike_of(fault, names)._replace(at_ps=at_ps))
 
@@ -257,9 +256,9 @@ def build(
     faulty = injectable or is_faulty(scenario)
     if clock is None:
         clock = _clock(scenario)
-    witness = Witness()
+    witness = _witness() if faulty else None
     first_line = cluster.started(workload).line() if file is not None else ""
-    log = Log((*folds, witness) if faulty else folds, file, first_line)
+    log = Log(folds if witness is None else (*folds, witness), file, first_line)
     seated = Seated(cluster.seats, Contract(log.write, clock.now))
     source = scenario.workload
     max_tokens = None if source.max_tokens == "exact" else source.max_tokens
@@ -268,14 +267,16 @@ def build(
         outputs = [min(tokens, max_tokens) for tokens in outputs]
     model = FakeModel(workload.prompt_tokens, outputs)
     site = _Site(cluster, clock, log, model, seated)
-    strikes = site.with_faults(witness) if faulty else None
+    strikes = None if witness is None else site.with_faults(witness)
     wire, link, reports = (strikes.wire, strikes.link, strikes.reports) if strikes is not None else site.world()
     client_parts = (
         *(clock, workload, model, cluster.alone, log, max_tokens),
         *(scenario.seed, site.submit, site.tokens_so_far),
     )
     client = FakeClient(*client_parts)
-    if strikes is not None:
+    if strikes is not None and witness is not None:
+        from emu.fake.fickle_client import FickleClient
+
         client = strikes.client = FickleClient(
             *client_parts,
             patience_ps=None if source.client_timeout_s is None else to_ps(source.client_timeout_s),
@@ -304,9 +305,18 @@ def build(
     return Run(cluster, clock, log, client, link, site.routers[0], site.nodes, seated, strikes)
 
 
+def _witness() -> Witness:
+    """Of what faults strike. A run without any imports nothing of theirs."""
+    from emu.fake.witness import Witness
+
+    return Witness()
+
+
 def _clock(scenario: Scenario) -> HeapClock:
     liveness_ps = to_ps(scenario.run.liveness_s)
     if scenario.goes_first:
+        from emu.fake.ordered_clock import OrderedClock
+
         return OrderedClock(scenario.interleaving, liveness_ps, scenario.goes_first)
     return HeapClock(scenario.interleaving, liveness_ps)
 
@@ -343,6 +353,12 @@ class _Site:
 
     def with_faults(self, witness: Witness) -> Strikes:
         """Wires, links and reports that faults may strike, and what makes them."""
+        from emu.fake.faulty_link import FaultyLink
+        from emu.fake.faulty_reports import FaultyReports
+        from emu.fake.faulty_wire import FaultyWire
+        from emu.fake.process import Process
+        from emu.strikes import Place, Strikes
+
         scenario, clock, machines = self.cluster.scenario, self.clock, self.cluster.machines
         latency_ps = to_ps(scenario.network.control_latency_s)
         places = [Place(Process.of(clock, machine.name)) for machine in machines]

@@ -1,10 +1,10 @@
 """Shapes: attrs' `define`, `frozen` and `field`, as much of them as this project uses, for a twentieth of the price.
 
 attrs writes and compiles the methods of every class when its module is imported: 3.2 M instructions a class, and 420 M
-of the 1,400 M that `emu run` took for a dozen requests. Here the `__init__` is compiled when the first object is made,
-and the other methods are the same functions for all classes. Type checkers are told that it is attrs, and what reads
-such classes (`attrs.fields`, `evolve`, `asdict`, `has`) reads these: a class means the same under either. There are
-always slots, validators are asked by `__init__` alone, and nothing can be ordered: for more there is attrs.
+of the 1,400 M that `emu run` took for a dozen requests. Here an `__init__` is compiled where many objects are made, and
+the other methods are the same functions for all classes: 0.25 M. Type checkers are told that it is attrs, and what
+reads such classes (`attrs.fields`, `evolve`, `asdict`, `has`) reads these: a class means the same under either. There
+are always slots, validators are asked by `__init__` alone, and nothing can be ordered: for more there is attrs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from attrs import define, field, frozen
 
 __all__ = ["define", "field", "frozen"]
+
+FEW: Final = 16
+"""Objects of a class that are filled field by field: to compile an `__init__` takes as long as that."""
 
 _LEFT_BEHIND: Final = ("__dict__", "__weakref__")
 
@@ -121,13 +124,44 @@ def _values_of(names: list[str]) -> Callable[[Any], Any]:
 
 
 def _init_of(cls: Any, fields: tuple[Field, ...], *, frozen: bool) -> Any:
-    """An `__init__` that puts the compiled one in its place when the first object is made."""
+    """An `__init__` that fills the first few objects field by field, and then puts a compiled one in its place."""
+    made = 0
 
     def first(self: Any, *args: Any, **named: Any) -> None:
-        cls.__init__ = _compiled(cls, fields, frozen=frozen)
-        cls.__init__(self, *args, **named)
+        nonlocal made
+        made += 1
+        if made > FEW or not _filled(self, fields, args, named):
+            cls.__init__ = _compiled(cls, fields, frozen=frozen)
+            cls.__init__(self, *args, **named)
 
     return first
+
+
+def _filled(self: Any, fields: tuple[Field, ...], args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+    """Whether that went well; what is wrong with the arguments Python says best."""
+    taken = called = 0
+    for found in fields:
+        if found.init and not found.kw_only and taken < len(args):
+            value = args[taken]
+            taken += 1
+        elif found.init and found.alias in named:
+            value = named[found.alias]
+            called += 1
+        elif found.default is not NOTHING:
+            value = found.default if found.factory is None else found.factory()
+        elif found.init:
+            return False
+        else:
+            continue
+        object.__setattr__(self, found.name, value)
+    if taken < len(args) or called < len(named):
+        return False
+    for found in fields:
+        if found.validator is not None:
+            found.validator(self, found, getattr(self, found.name))
+    if hasattr(self, "__attrs_post_init__"):
+        self.__attrs_post_init__()
+    return True
 
 
 def _compiled(cls: Any, fields: tuple[Field, ...], *, frozen: bool) -> Any:

@@ -13,8 +13,6 @@ import pytest
 
 from emu import shape
 
-MAKERS = (attrs, shape)
-
 
 def positive(_instance: object, attribute: Any, value: int) -> None:
     if value < 1:
@@ -77,9 +75,6 @@ def classes(made_by: Any) -> dict[str, Any]:
     return {kind.__name__: kind for kind in (Point, Choice, Core, Faulty, Tally, Costs, Empty)}
 
 
-THEIRS, OURS = classes(attrs), classes(shape)
-
-
 def told(act: Callable[[dict[str, Any]], Any], made: dict[str, Any]) -> str:
     """What comes of it, in words, mistakes included."""
     try:
@@ -139,15 +134,21 @@ def told(act: Callable[[dict[str, Any]], Any], made: dict[str, Any]) -> str:
     ],
 )
 def test_it_means_what_attrs_means(act: Callable[[dict[str, Any]], Any]) -> None:
-    assert told(act, OURS) == told(act, THEIRS)
+    """For the first objects of a class and for all others, which have an `__init__` of their own."""
+    ours, theirs = classes(shape), told(act, classes(attrs))
+    assert [told(act, ours) for _ in range(shape.FEW + 2)] == [theirs] * (shape.FEW + 2)
 
 
-@pytest.mark.parametrize("wrong", [(), (1, 2, 3)])
-def test_what_does_not_fit_is_a_type_error_at_the_first_object_and_later(wrong: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("given", "named"), [((), {}), ((1, 2, 3), {}), ((1,), {"x": 1}), ((1,), {"z": 1}), ((), {"y": 1})]
+)
+def test_what_does_not_fit_is_a_type_error_at_the_first_object_and_later(
+    given: tuple[int, ...], named: dict[str, int]
+) -> None:
     made = classes(shape)["Point"]
     for _ in range(2):
         with pytest.raises(TypeError, match="argument"):
-            made(*wrong)
+            made(*given, **named)
     assert made(1).sum == 3
 
 

@@ -1,7 +1,6 @@
 """What a core asks its node to carry out: frozen, in the imperative, and complete, so that the node decides nothing."""
 
-from __future__ import annotations
-
+# no annotations from __future__ here: NamedTuple compiles each one that is text, 0.2 M instructions a class
 from typing import NamedTuple
 
 from emu.control.messages import Acknowledge, Grant, Message, Offer, Signal

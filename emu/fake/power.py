@@ -92,11 +92,11 @@ def parse_power(table: Any, where: str) -> PowerProfile:
     """Raises `Refusal` for a key that is unknown, missing or mistyped, and for a curve that is none."""
     if not isinstance(table, dict):
         raise Refusal(where, "expected a table")
-    rows = table.pop("draws", [])
+    rows = table.get("draws", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise Refusal(f"{where}: draws", "expected an array of tables")
     draws = tuple(_draw(row, f"{where}: draws[{index}]") for index, row in enumerate(rows))
-    figures = from_table(MachineFigures, table, where)
+    figures = from_table(MachineFigures, {key: value for key, value in table.items() if key != "draws"}, where)
     if figures.gpu_idle_w > figures.gpu_limit_w:
         raise Refusal(f"{where}: gpu_idle_w", f"expected at most gpu_limit_w, {figures.gpu_limit_w:g}")
     return PowerProfile(figures, draws)

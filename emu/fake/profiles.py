@@ -5,12 +5,10 @@ or a wrong type is refused by name. Step times have their own files and reader (
 here times anything. No number is written in this file that a profile could hold.
 """
 
-import difflib
+import os
 import tomllib
 import typing
 from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,13 +77,13 @@ class HardwareProfile:
 
 def shipped_names(folder: str) -> tuple[str, ...]:
     """Names of the profiles shipped under `emu/profiles/FOLDER` ("models", "hardware" or "steps"), sorted."""
-    entries = shipped_folder(folder).iterdir()
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml")))
+    names = os.listdir(shipped_folder(folder))
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
-def shipped_folder(folder: str) -> Traversable:
+def shipped_folder(folder: str) -> Path:
     """`emu/profiles/FOLDER`, also when the package is installed from a wheel."""
-    return resources.files("emu").joinpath("profiles", folder)
+    return Path(__file__).parents[1] / "profiles" / folder
 
 
 SHIPPED_MODELS = shipped_names("models")
@@ -116,7 +114,8 @@ def load_hardware(name_or_path: str, folder: Path | None = None) -> HardwareProf
 def read_profile(
     folder_name: str, shipped: tuple[str, ...], name_or_path: str, folder: Path | None = None
 ) -> tuple[dict[str, Any], str]:
-    """The table of a profile, and its file's name for refusals; names, paths and `Refusal` as in `load_model`."""
+    """The table of a profile, which is not to be changed, and its file's name for refusals; names, paths and `Refusal`
+    as in `load_model`."""
     if "/" in name_or_path or name_or_path.endswith(".toml"):
         path = (folder or Path()) / name_or_path
         try:
@@ -127,8 +126,7 @@ def read_profile(
     if name_or_path not in shipped:
         what = f"unknown profile{nearest(name_or_path, shipped)}; expected one of {', '.join(shipped)}, or a path"
         raise Refusal(name_or_path, what)
-    file = shipped_folder(folder_name).joinpath(f"{name_or_path}.toml")
-    return read_toml(file.read_bytes(), file.name), file.name
+    return _shipped_table(folder_name, name_or_path), f"{name_or_path}.toml"
 
 
 def kv_blocks(model: ModelProfile, hardware: HardwareProfile, tensor_parallel: int, block_tokens: int = 16) -> int:
@@ -174,7 +172,9 @@ def read_toml(text: bytes, where: str) -> dict[str, Any]:
 
 def nearest(name: str, known: typing.Iterable[str]) -> str:
     """ " (did you mean X?)" for the closest of `known`, or nothing when none is close."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    from difflib import get_close_matches  # only a mistake pays for the import
+
+    close = get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
@@ -187,14 +187,19 @@ def _load(
 
 
 @cache  # the package's own files do not change, and reading them was half of the cost of a small run
+def _shipped_table(folder_name: str, name: str) -> dict[str, Any]:
+    file = shipped_folder(folder_name) / f"{name}.toml"
+    return read_toml(file.read_bytes(), file.name)
+
+
+@cache
 def _load_shipped(kind: type[Any], folder_name: str, name: str) -> object:
     return _parse(kind, *read_profile(folder_name, (name,), name))
 
 
 def _parse(kind: type[Profile], table: dict[str, Any], where: str) -> Profile:
     if kind is HardwareProfile:
-        for other in OTHER_TABLES:
-            table.pop(other, None)
+        table = {key: value for key, value in table.items() if key not in OTHER_TABLES}
     return from_table(kind, table, where)
 
 

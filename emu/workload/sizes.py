@@ -5,14 +5,15 @@ relation of the two survives (in the conversation trace the median output leaps 
 Arrivals are drawn in `synthetic`; how the figures are made is in `shape_of_trace`.
 """
 
-import tomllib
+import json
 from bisect import bisect_right
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from emu.shape import frozen
 
 SHAPES = ("azure-conv", "azure-code")
+SHAPES_FOLDER = Path(__file__).parent / "shapes"
 
 
 @frozen
@@ -50,8 +51,7 @@ def size_table(shape: str) -> SizeTable:
     """One of the shipped `SHAPES`; ValueError for another name."""
     if shape not in SHAPES:
         raise ValueError(f"shape: expected one of {', '.join(SHAPES)}, got {shape!r}")
-    text = files("emu.workload").joinpath("shapes", f"{shape}.toml").read_text(encoding="utf-8")
-    figures = tomllib.loads(text)
+    figures = json.loads(SHAPES_FOLDER.joinpath(f"{shape}.json").read_text(encoding="utf-8"))
     outputs = figures["output"]
     ranks = _ranks(outputs["per_mille"])
     return SizeTable(

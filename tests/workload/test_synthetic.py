@@ -113,7 +113,7 @@ def test_the_facts_in_this_file_are_those_of_the_trace(shape: str) -> None:
 @every_shape
 def test_the_shipped_figures_can_be_made_again(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert shape_of_trace.main([str(trace_of(shape)), shape]) is None
-    shipped = Path(shape_of_trace.__file__).parent / "shapes" / f"{shape}.toml"
+    shipped = Path(shape_of_trace.__file__).parent / "shapes" / f"{shape}.json"
     assert capsys.readouterr().out == shipped.read_text(encoding="utf-8")
 
 
