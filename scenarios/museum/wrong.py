@@ -6,8 +6,6 @@ nothing fails.
 
 from __future__ import annotations
 
-from attrs import define, field
-
 from emu.control.batch import Batch
 from emu.control.commands import Command, Put
 from emu.control.machine import Machine, Mismatch, PutFailed
@@ -18,6 +16,7 @@ from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Outgoing, Sender
 from emu.control.transfer.states import Destination, DestinationEvent, Source
+from emu.shape import define, field
 
 
 @define
@@ -119,10 +118,9 @@ class CountsCompletions(Machine):
         self._handlers[Mismatch] = lambda event, now: self._signalled(event.signal, now)
 
     def _completed(self, failed: PutFailed, now: int) -> tuple[Command, ...]:
-        del now
         transfer = self.sender.open.get((failed.request_id, failed.attempt))
         posted = transfer is not None and transfer.state is not Source.STREAMING
-        return (self.sender._signal(transfer),) if transfer is not None and posted else ()
+        return (self.sender._signal(transfer, now),) if transfer is not None and posted else ()
 
 
 @define
