@@ -35,7 +35,7 @@ from emu.fake.wire import FakeWire
 from emu.fake.worker import FakeWorker
 from emu.node.codes import POOLS
 from emu.node.machine_node import MachineNode, MachinePorts
-from emu.node.ports import Clock
+from emu.node.ports import Client, Clock, Recorder, Reports
 from emu.node.router_node import RouterNode
 from emu.policies.contract import Contract
 from emu.policies.parts import Classes
@@ -52,6 +52,7 @@ from emu.workload.table import Workload
 if TYPE_CHECKING:
     from emu.fake.witness import Witness
     from emu.strikes import Strikes
+    from emu.succession import Make
 
 LAYER_WISE_NEVER = 1 << 62
 
@@ -177,7 +178,7 @@ class Run:
     log: Log
     client: FakeClient
     link: FakeLink
-    router: RouterNode
+    routers: Sequence[RouterNode]  # the latest one last
     nodes: Sequence[MachineNode]
     seated: Seated
     strikes: Strikes | None  # of a run that faults may strike
@@ -208,16 +209,20 @@ class Run:
             self.seated.close()
 
     @property
+    def router(self) -> RouterNode:
+        return self.routers[-1]
+
+    @property
     def open_requests(self) -> int:
         """Requests that arrived and have not ended."""
         return self.client.arrived - self.client.over
 
     async def _main(self) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.router.run, name="router")
             if self.strikes is not None:
                 self.strikes.start(nursery)
             else:
+                nursery.start_soon(self.router.run, name="router")
                 for node in self.nodes:
                     nursery.start_soon(node.run_engine, name=f"{node.name}/engine")
                     nursery.start_soon(node.run_transfers, name=f"{node.name}/transfers")
@@ -269,16 +274,19 @@ def build(
     site = _Site(cluster, clock, log, model, seated)
     strikes = None if witness is None else site.with_faults(witness)
     wire, link, reports = (strikes.wire, strikes.link, strikes.reports) if strikes is not None else site.world()
+    submit = site.submit if strikes is None else strikes.succession.hear_client
     client_parts = (
         *(clock, workload, model, cluster.alone, log, max_tokens),
-        *(scenario.seed, site.submit, site.tokens_so_far),
+        *(scenario.seed, submit, site.tokens_so_far),
     )
     client = FakeClient(*client_parts)
     if strikes is not None and witness is not None:
         from emu.fake.fickle_client import FickleClient
 
-        client = strikes.client = FickleClient(
+        client = strikes.client = strikes.succession.client = FickleClient(
             *client_parts,
+            resend=strikes.succession.hear_again,
+            has_attempt=witness.has_attempt,
             patience_ps=None if source.client_timeout_s is None else to_ps(source.client_timeout_s),
             retries=source.client_retries,
             backoff_ps=to_ps(source.retry_backoff_s),
@@ -298,11 +306,24 @@ def build(
     site.node_of = node_of
     for index in range(len(cluster.machines)):
         site.nodes.append(node_of(index, 0, clock if strikes is None else strikes.places[index].process))
-    router = classes.router(members(cluster), router_rules(scenario, seated), classes.recovery)
-    site.routers.append(RouterNode(router, clock, wire.port("router"), client, log, reports))
-    if strikes is not None:
+
+    def router_of(term: int, clients: Client, recorder: Recorder, heard: Reports) -> RouterNode:
+        rules = router_rules(scenario, seated)
+        if term:  # something has struck
+            patrol_ps = to_ps(scenario.router.patrol_s)
+            rules = evolve(rules, recovery=evolve(rules.recovery, audit_ps=patrol_ps))
+        core = classes.router(members(cluster), rules, classes.recovery, term)
+        router = RouterNode(core, clock, wire.port("router"), clients, recorder, heard)
+        site.routers.append(router)
+        return router
+
+    if strikes is None:
+        router_of(0, client, log, reports)
+    else:
+        site.router_of = router_of
+        strikes.succession.seat(0)
         strikes.plan_all(scenario)
-    return Run(cluster, clock, log, client, link, site.routers[0], site.nodes, seated, strikes)
+    return Run(cluster, clock, log, client, link, site.routers, site.nodes, seated, strikes)
 
 
 def _witness() -> Witness:
@@ -334,6 +355,7 @@ class _Site:
     nodes: list[MachineNode] = field(init=False, factory=list)
     routers: list[RouterNode] = field(init=False, factory=list)
     node_of: Callable[[int, int, Clock, InStep], MachineNode] = field(init=False)
+    router_of: Make = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.workers = [_worker(self.clock, self.cluster, machine, self.model) for machine in self.cluster.machines]
@@ -358,6 +380,7 @@ class _Site:
         from emu.fake.faulty_wire import FaultyWire
         from emu.fake.process import Process
         from emu.strikes import Place, Strikes
+        from emu.succession import Succession
 
         scenario, clock, machines = self.cluster.scenario, self.clock, self.cluster.machines
         latency_ps = to_ps(scenario.network.control_latency_s)
@@ -378,16 +401,25 @@ class _Site:
             self.workers[index] = _worker(clock, self.cluster, machine, self.model)
             self.nodes[index] = self.node_of(index, incarnation, place.process, found)
 
+        witness.flush = lambda machine, request: self.workers[machine].flush(request)
         names = {machine.name: index for index, machine in enumerate(machines)}
-        wire = FaultyWire(clock, latency_ps, deliver, self.submit, names)
         reports = FaultyReports(
             clock,
             to_ps(scenario.router.report_every_s),
             latency_ps,
             len(machines),
             detect_after_ps=to_ps(scenario.router.detect_after_s),
-            deliver=self.submit,
+            deliver=lambda message: succession.hear(message),
         )
+        succession = Succession(
+            clock,
+            self.log,
+            reports,
+            make=lambda *place: self.router_of(*place),
+            obeyed=lambda machine: self.nodes[machine].core.term,
+            incarnation=lambda machine: places[machine].incarnation,
+        )
+        wire = FaultyWire(clock, latency_ps, deliver, succession.hear_machine, names)
         link = FaultyLink(
             clock,
             _link_rules(self.cluster),
@@ -400,12 +432,12 @@ class _Site:
             failed=failed,
         )
         nics = tuple(machine.profile.nics for machine in machines)
-        parts = (witness, wire, link, reports, self.workers, self.nodes, places, nics, revive, self.submit, self.patrol)
-        return Strikes(clock, self.log, *parts)
+        parts = (witness, wire, link, reports, self.workers, self.nodes, places, nics, revive)
+        return Strikes(clock, self.log, *parts, succession.hear, self.patrol, succession)
 
     def patrol(self) -> None:
         """From now on something may be lost: the router is to look for it."""
-        router = self.routers[0]
+        router = self.routers[-1]
         router.core.recovery.patrol(to_ps(self.cluster.scenario.router.patrol_s), self.clock.now_ps)
         router.inbox.signal.set()
 

@@ -36,8 +36,10 @@ from emu.record.entries import (
 from emu.record.log import Log
 from emu.scenario.schema import Action, Delay, Fault, Scenario, machine_names
 from emu.shape import define, field
+from emu.succession import Succession
 
 _LOOK_PS = PS_PER_S // 10  # how often a machine that is drained looks whether it has nothing left
+_ROUTER_STARTUP_S = 1.0
 _STARTUP_S = 10.0  # of a machine that starts again, unless the fault says
 _ACTION, _CONSEQUENCE = 1, 2  # turns at one instant, behind the faults that strike then: whether planned or not
 
@@ -82,6 +84,7 @@ class Strikes:
     revive: Callable[[int, int, InStep], None]
     submit: Callable[[Any], None]  # to the router
     arm: Callable[[], None]  # called before the first fault acts
+    succession: Succession
     client: FickleClient = field(init=False)
     _nursery: trio.Nursery | None = field(init=False, default=None)
     _numbers: int = field(init=False, default=0)
@@ -104,6 +107,8 @@ class Strikes:
             FaultCode.JOIN: self._join,
             FaultCode.CANCEL: self._cancel,
             FaultCode.POISON: self._poison,
+            FaultCode.ROUTER_CRASH: self._router,
+            FaultCode.ROUTER_FAILOVER: self._router,
         }
 
         self.wire.struck = self.link.struck = self._hit
@@ -122,6 +127,7 @@ class Strikes:
     def start(self, nursery: trio.Nursery) -> None:
         """Run the loops of all machines."""
         self._nursery = nursery
+        self.succession.start(nursery)
         for machine in range(len(self.nodes)):
             self._launch(machine)
 
@@ -308,6 +314,17 @@ class Strikes:
         factor = 0 if cards == 1 else SCALE * cards // (cards - 1)
         self._link(strike._replace(factor=factor, control=False))
 
+    def _router(self, strike: Strike) -> None:
+        """The router is gone, or another one takes over from it."""
+        self._struck(strike)
+        follow = self.succession.crash if strike.kind is FaultCode.ROUTER_CRASH else self.succession.fail_over
+        assert strike.heal_after_ps is not None
+
+        def heal() -> None:
+            self.log.write(FaultHealed(self.clock.now_ps, strike.number, int(strike.kind), -1, -1))
+
+        follow(strike.heal_after_ps, heal)
+
     def _stale(self, strike: Strike) -> None:
         machine = strike.machine
         self._struck(strike)
@@ -436,6 +453,10 @@ def strike_of(fault: Fault, names: dict[str, int]) -> Strike:
     heal_s = fault.heal_after_s
     if fault.kind in ("restart", "poison"):
         heal_s = _STARTUP_S if fault.startup_s is None else fault.startup_s
+    elif fault.kind == "router_crash":
+        heal_s = _ROUTER_STARTUP_S if fault.startup_s is None else fault.startup_s
+    elif fault.kind == "router_failover":
+        heal_s = fault.overlap_s
     trigger = None
     if fault.on is not None:
         of_request = ANY if fault.on_request is None else fault.on_request

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from emu.control.blocks import BlockPool
 from emu.control.commands import AttemptOver, Command, Report
-from emu.control.messages import Audit, Cancel, Doubt, Lost, SourceGone
+from emu.control.messages import Audit, Cancel, Doubt, Holding, Lost, SourceGone
 from emu.control.mixed import Scheduler
 from emu.control.request import Move, Phase, Sequence
 from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender, key_of
-from emu.control.transfer.states import Source
+from emu.control.transfer.states import Destination, Source
 from emu.shape import define, field
 
 
@@ -49,6 +49,26 @@ class Attempts:
     def knows(self, key: Key) -> bool:
         """Whether this machine has a part in that attempt."""
         return key in self.sender.open or key in self.receiver.open or self.scheduler.find(*key) is not None
+
+    def holdings(self) -> tuple[Holding, ...]:
+        """Every attempt that is not over and has a part here, also while a step is under way."""
+        here = self.here
+        computed = [
+            Holding(sequence.request, sequence.attempt, sequence.peer, decodes=False, whole=False)
+            for transfer in self.sender.open.values()
+            if transfer.state is not Source.DRAINING and (sequence := transfer.sequence).phase is not Phase.ENDED
+        ]
+        awaited = [
+            Holding(reserve.request, reserve.attempt, reserve.prefill_machine, decodes=True, whole=False)
+            for incoming in self.receiver.open.values()
+            if incoming.state is not Destination.FENCED and (reserve := incoming.reserve)
+        ]
+        decoding = [
+            Holding(sequence.request, sequence.attempt, here, decodes=True, whole=True)
+            for sequence in (*self.scheduler.everyone(), *self.scheduler.aside())
+            if sequence.peer == here
+        ]
+        return (*computed, *awaited, *decoding)
 
     def dropped(self, now: int) -> tuple[Command, ...]:
         """Give up everything: the router has given all of it to others."""

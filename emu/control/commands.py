@@ -191,6 +191,12 @@ class Fail(NamedTuple):
     reason: str
 
 
+class Claim(NamedTuple):
+    """This router has taken a request over: its client is to listen to no older one about it. Say `Claimed`."""
+
+    request_id: int
+
+
 Command = (
     Send
     | Report
@@ -212,4 +218,5 @@ Command = (
     | Admit
     | Fence
     | Fail
+    | Claim
 )

@@ -24,6 +24,8 @@ from emu.control.messages import (
     Garbled,
     Grant,
     Heartbeat,
+    Inquire,
+    Inventory,
     LoadReport,
     Offer,
     Reserve,
@@ -35,6 +37,7 @@ from emu.control.messages import (
 from emu.control.mixed import Scheduler, SchedulerRules
 from emu.control.parts import MachineParts
 from emu.control.request import Phase, Sequence
+from emu.control.terms import first_epoch, term_of
 from emu.control.transfer.getting import READ_NO_MORE, Fetching
 from emu.control.transfer.leases import Key
 from emu.control.transfer.receiver import Receiver
@@ -116,6 +119,7 @@ Event = (
     | SourceGone
     | Audit
     | Welcome
+    | Inquire
 )
 
 
@@ -168,9 +172,10 @@ class Machine:
             Mismatch: self._mismatched,
             Tick: self._ticked,
             Cancel: self._cancelled,
-            SourceGone: lambda message, now: self.attempts.source_gone(message, now),
+            SourceGone: self._source_gone,
             Audit: self._audited,
             Welcome: self._welcomed,
+            Inquire: self._inquired,
         }
 
     @property
@@ -364,12 +369,34 @@ class Machine:
             commands = *self.attempts.unanswered(sequence, now), *commands
         return commands
 
+    @property
+    def term(self) -> int:
+        """Of the router that this machine obeys."""
+        return term_of(self.epoch)
+
+    def _inquired(self, inquire: Inquire, now: int) -> tuple[Command, ...]:
+        """A router has taken over: it, and no older one, numbers its messages to this machine from now on."""
+        if inquire.term < self.term:
+            return ()
+        if inquire.term > self.term:
+            self.epoch, self.counted = first_epoch(inquire.term), 0
+            self.skipped.clear()
+        report = self.load_report(now, self.scheduler.decoder.settled)
+        return (Report(Inventory(self.rules.index, report, self.attempts.holdings(), now)),)
+
+    def _source_gone(self, message: SourceGone, now: int) -> tuple[Command, ...]:
+        return self.attempts.source_gone(message, now) if message.term >= self.term else ()
+
     def _cancelled(self, message: Cancel, now: int) -> tuple[Command, ...]:
+        if message.term < self.term:
+            return ()
         commands = self.attempts.cancelled(message, now)
         self._count_staying()
         return commands
 
     def _audited(self, message: Audit, now: int) -> tuple[Command, ...]:
+        if message.term < self.term:
+            return ()
         if message.number > self.counted:
             self._count(message.number)
             self.skipped.add(message.number)

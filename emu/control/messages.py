@@ -12,10 +12,14 @@ from emu.control.request import Request
 
 
 class Submit(NamedTuple):
-    """Client to router. `draw` is the one random number a policy may use, in 0 .. 2**32 - 1."""
+    """Client to router. `draw` is the one random number a policy may use, in 0 .. 2**32 - 1.
+
+    `attempt` is the latest of which the client has heard: a router that does not know of it is not the one that it was.
+    """
 
     request: Request
     draw: int
+    attempt: int = -1
 
 
 class Assign(NamedTuple):
@@ -170,6 +174,7 @@ class Cancel(NamedTuple):
 
     attempts: tuple[tuple[int, int], ...]  # (request, attempt)
     sent_ps: int
+    term: int = 0  # of the router, as everywhere
 
 
 class SourceGone(NamedTuple):
@@ -177,6 +182,7 @@ class SourceGone(NamedTuple):
 
     attempts: tuple[tuple[int, int], ...]  # (request, attempt)
     sent_ps: int
+    term: int = 0
 
 
 class Audit(NamedTuple):
@@ -185,6 +191,7 @@ class Audit(NamedTuple):
     attempts: tuple[tuple[int, int], ...]  # (request, attempt)
     number: int
     sent_ps: int
+    term: int = 0
 
 
 class Welcome(NamedTuple):
@@ -229,6 +236,32 @@ class Doubt(NamedTuple):
     sent_ps: int
 
 
+class Inquire(NamedTuple):
+    """A router that has taken over, to machine: obey no router of a lower term any more, and say what you hold."""
+
+    term: int
+    sent_ps: int
+
+
+class Holding(NamedTuple):
+    """An attempt that a machine has a part in; `peer` is the machine of its other phase, itself if both run there."""
+
+    request: Request
+    attempt: int
+    peer: int
+    decodes: bool  # this is its decode machine
+    whole: bool  # whose part is all that is needed
+
+
+class Inventory(NamedTuple):
+    """Machine to router: what it holds, and its load, under the epoch with which that router's term begins."""
+
+    machine: int
+    report: LoadReport
+    holdings: tuple[Holding, ...]
+    sent_ps: int
+
+
 Message = (
     Submit
     | Assign
@@ -249,4 +282,6 @@ Message = (
     | Lost
     | Doubt
     | Wreck
+    | Inquire
+    | Inventory
 )

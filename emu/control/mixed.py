@@ -184,6 +184,10 @@ class Scheduler:
             *((r, s.attempt, decoder.delivered(s) + unsettled) for r, s in decoder.running.items()),
         )
 
+    def aside(self) -> tuple[Sequence, ...]:
+        """All whom `everyone` leaves out while a step is under way: its prompts, and those that sit it out."""
+        return (*self._batch, *self._sitting_out)
+
     def withdraw(self, sequence: Sequence) -> None:
         """One of `everyone` is over; its loan stays its own."""
         if sequence.phase is Phase.DECODING:

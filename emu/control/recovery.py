@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from emu.control.commands import Admit, Command, DeclareDead, Fail, Fence, MoveMachine, Send
 from emu.control.docket import Docket
@@ -30,7 +30,11 @@ from emu.control.messages import (
     Wreck,
 )
 from emu.control.pools import GONE, Load, Pools
+from emu.control.terms import first_attempt
 from emu.shape import define, field, frozen
+
+if TYPE_CHECKING:
+    from emu.control.takeover import Takeover
 
 NOWHERE = -1
 
@@ -53,6 +57,17 @@ class Fenced(NamedTuple):
     delivered: int
 
 
+class Begin(NamedTuple):
+    """To a router that takes over: it is in its place now."""
+
+
+class Claimed(NamedTuple):
+    """The client's answer to who takes over: the latest attempt that it takes no more, -1 for none; None: it is over."""
+
+    request_id: int
+    given_up: int | None
+
+
 @frozen
 class RecoveryRules:
     """How often and how soon a request is tried again."""
@@ -62,6 +77,8 @@ class RecoveryRules:
     poison_limit: int = 2  # machines that die under a request before it is suspected
     suspects_apart_ps: int = 32 * 10**12
     patience_ps: int = 60 * 10**12  # how long a request waits for machines while there are none for it
+    ask_again_ps: int = 10**11  # a machine that a new router has asked, and that has not answered
+    answer_within_ps: int = 10**12  # after which such a machine is dead
     audit_ps: int = 0  # machines are asked so often for what they know of the open attempts; 0: no message is ever lost
 
 
@@ -76,6 +93,8 @@ class Recovery:
     pools: Pools
     open: dict[int, Open]
     place: Place
+    term: int = 0  # of the router
+    takeover: Takeover | None = field(init=False, default=None)  # while a router takes over from another
     waiting: list[tuple[int, int]] = field(init=False, factory=list)  # (when, request): attempts to come
     stranded: dict[int, int] = field(init=False, factory=dict)  # no machine is left for them -> since when
     gone: int = field(init=False, default=0)  # machines that are taken for dead
@@ -96,10 +115,16 @@ class Recovery:
     def due_ps(self) -> int | None:
         """When `due` is to be called next."""
         due_ps = self.waiting[0][0] if self.waiting else None
+        if self.takeover is not None:
+            return self.takeover.due_ps  # nothing waits before it is over
         if not self.audit_ps or not (self.open or any(load.unsure for load in self.pools.loads)):
             return due_ps
         next_ps = self.audited_ps + self.audit_ps
         return next_ps if due_ps is None else min(due_ps, next_ps)
+
+    def dead(self, machine: int) -> bool:
+        """Whether this machine is taken for dead."""
+        return self.pools.loads[machine].epoch == GONE
 
     def silent(self, event: Silent, now: int) -> tuple[Command, ...]:
         load = self.pools.loads[event.machine]
@@ -108,6 +133,8 @@ class Recovery:
     def reported(self, load: Load, report: LoadReport, now: int) -> tuple[Command, ...]:
         """A report under an epoch that is not the machine's: of one that is taken for dead, or was started again."""
         commands: tuple[Command, ...] = ()
+        if self.takeover is not None and load.machine in self.takeover.awaited:
+            return ()  # it is to say more than that
         if load.epoch != GONE:
             if report.incarnation <= load.incarnation:
                 return ()  # from before it was admitted the last time
@@ -145,12 +172,29 @@ class Recovery:
 
     def withdrawn(self, event: Withdraw, now: int) -> tuple[Command, ...]:
         """Its client wants a request no more: give back all that its attempt holds, wherever."""
-        entry = self.open.get(event.request_id)
+        return self.over(event.request_id, now)
+
+    def over(self, request_id: int, now: int) -> tuple[Command, ...]:
+        """A request is over for its client."""
+        entry = self.open.get(request_id)
         if entry is not None:
-            self._close(event.request_id)
+            self._close(request_id)
         if entry is None or entry.prefill == NOWHERE:
             return ()
-        return self._cancel({event.request_id: entry}, now, besides=NOWHERE)
+        return self._cancel({request_id: entry}, now, besides=NOWHERE)
+
+    def begin_anew(self, request_id: int, now: int) -> tuple[Command, ...]:
+        """Whatever older routers have made of a request that is open here is over; it starts again under this one."""
+        entry, last = self.open[request_id], first_attempt(self.term) - 1
+        self.open[request_id] = Open(entry.submit, last, NOWHERE, NOWHERE, now)
+        cancels = () if entry.prefill == NOWHERE else self._cancel({request_id: entry}, now, besides=NOWHERE)
+        return Fence(request_id, last, "router_gone"), *cancels
+
+    def again(self, submit: Submit, now: int) -> tuple[Command, ...]:
+        """A client sends again what another router had placed, and this one knows nothing of."""
+        request_id, last = submit.request.request_id, max(submit.attempt, first_attempt(self.term) - 1)
+        self.open[request_id] = Open(submit, last, NOWHERE, NOWHERE, now)
+        return (Fence(request_id, last, "router_gone"),)
 
     def lost(self, message: Lost, now: int) -> tuple[Command, ...]:
         """A machine says that an attempt cannot go on there."""
@@ -171,24 +215,26 @@ class Recovery:
         entry = self._current(message.request_id, message.attempt)
         if entry is None:
             return ()
-        return (Send(entry.decode, SourceGone(((message.request_id, message.attempt),), now)),)
+        return (Send(entry.decode, SourceGone(((message.request_id, message.attempt),), now, self.term)),)
 
     def fenced(self, event: Fenced, now: int) -> tuple[Command, ...]:
         """The client's side of an attempt is closed: the next one comes after a pause, or never."""
         entry = self.open[event.request_id]
-        request_id, tried = event.request_id, entry.attempt + 1
+        request_id, tried = event.request_id, self._next(entry) - first_attempt(self.term)
         if event.delivered < 0:
             self._close(request_id)
             return ()
         if tried - self.docket.excused(request_id) >= self.rules.max_attempts:
             self._close(request_id)
             return (Fail(entry.submit.request, entry.attempt, "max_attempts"),)
-        due_ps = now + (self.rules.retry_backoff_ps << entry.attempt)
+        due_ps = now + (self.rules.retry_backoff_ps << tried - 1 if tried else 0)
         heapq.heappush(self.waiting, (due_ps, request_id))
         return ()
 
     def due(self, now: int) -> tuple[Command, ...]:
         """Attempts whose time has come, and audits."""
+        if self.takeover is not None:
+            return self.takeover.due(now)
         commands: tuple[Command, ...] = ()
         if self.audit_ps and now >= self.audited_ps + self.audit_ps:
             self.audited_ps = now - now % self.audit_ps
@@ -205,7 +251,7 @@ class Recovery:
                 self._close(request_id)
                 commands += (Fail(entry.submit.request, entry.attempt, "poison"),)
                 continue
-            placed = self.place(entry.submit, entry.attempt + 1, now)
+            placed = self.place(entry.submit, self._next(entry), now)
             if placed:
                 self.stranded.pop(request_id, None)
                 self.docket.placed(request_id, now)
@@ -228,7 +274,7 @@ class Recovery:
                 for machine in {entry.prefill: None, entry.decode: None}:
                     asked.setdefault(machine, []).append((request_id, entry.attempt))
         return tuple(
-            Send(machine, Audit(tuple(attempts), self.pools.loads[machine].assigned, now))
+            Send(machine, Audit(tuple(attempts), self.pools.loads[machine].assigned, now, self.term))
             for machine, attempts in sorted(asked.items())
             if self.pools.loads[machine].epoch != GONE
         )
@@ -248,6 +294,10 @@ class Recovery:
             self.docket.forget(request_id)
         if self.stranded:
             self.stranded.pop(request_id, None)
+
+    def _next(self, entry: Open) -> int:
+        """The number of a request's next attempt: after those of older routers, whichever they may be."""
+        return max(entry.attempt + 1, first_attempt(self.term))
 
     def _current(self, request_id: int, attempt: int) -> Open | None:
         entry = self.open.get(request_id)
@@ -274,7 +324,7 @@ class Recovery:
         self.docket.died(machine, load.incarnation, there, now)
         commands += self._give_up(struck, "machine_dead", now, besides=machine)
         return commands + tuple(
-            Send(decode, SourceGone(tuple(attempts), now)) for decode, attempts in sorted(orphans.items())
+            Send(decode, SourceGone(tuple(attempts), now, self.term)) for decode, attempts in sorted(orphans.items())
         )
 
     def _home(self, load: Load, now: int) -> tuple[Command, ...]:
@@ -296,4 +346,5 @@ class Recovery:
             for machine in {entry.prefill: None, entry.decode: None}:
                 if machine != besides and self.pools.loads[machine].epoch != GONE:
                     held.setdefault(machine, []).append((request_id, entry.attempt))
-        return tuple(Send(machine, Cancel(tuple(attempts), now)) for machine, attempts in sorted(held.items()))
+        cancels = ((machine, Cancel(tuple(attempts), now, self.term)) for machine, attempts in sorted(held.items()))
+        return tuple(Send(machine, cancel) for machine, cancel in cancels)

@@ -12,10 +12,24 @@ from collections.abc import Callable
 from typing import Any
 
 from emu.control.commands import Command, MoveMachine, Place, Reject, Send
-from emu.control.messages import Assign, Doubt, Drain, Ended, LoadReport, Lost, Reserve, Silent, Submit, Withdraw, Wreck
+from emu.control.messages import (
+    Assign,
+    Doubt,
+    Drain,
+    Ended,
+    Inventory,
+    LoadReport,
+    Lost,
+    Reserve,
+    Silent,
+    Submit,
+    Withdraw,
+    Wreck,
+)
 from emu.control.placement import Demand, Policy, Splitwise
 from emu.control.pools import Load, Member, Pool, Pools
-from emu.control.recovery import Fenced, Open, Recovery, RecoveryRules
+from emu.control.recovery import Begin, Claimed, Fenced, Open, Recovery, RecoveryRules
+from emu.control.terms import first_attempt
 from emu.shape import define, field, frozen
 
 
@@ -32,26 +46,30 @@ class RouterRules:
     recovery: RecoveryRules = field(factory=RecoveryRules)
 
 
-Event = Submit | LoadReport | Ended | Silent | Drain | Withdraw | Lost | Doubt | Wreck | Fenced
+_News = Submit | LoadReport | Ended | Silent | Drain | Withdraw | Lost | Doubt | Wreck | Fenced
+Event = _News | Begin | Inventory | Claimed
 
 
 @define
 class Router:
-    """The core of the router of a cluster of `members`."""
+    """The core of the router of a cluster of `members`. One of a higher `term` takes over from those before it."""
 
     members: tuple[Member, ...]
     rules: RouterRules = field(factory=RouterRules)
     recovers: type[Recovery] = Recovery
+    term: int = 0
     pools: Pools = field(init=False)
     open: dict[int, Open] = field(init=False, factory=dict)
     recovery: Recovery = field(init=False)
     _largest_pool: int = field(init=False)
+    _first_attempt: int = field(init=False)
     _handlers: dict[type, Callable[[Any, int], tuple[Command, ...]]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.pools = Pools(self.members, self.rules.policy.ranks)
         self._largest_pool = max(member.kv_blocks for member in self.members)
-        self.recovery = self.recovers(self.rules.recovery, self.pools, self.open, self._try)
+        self.recovery = self.recovers(self.rules.recovery, self.pools, self.open, self._try, self.term)
+        self._first_attempt = first_attempt(self.term)
         self._handlers = {
             Submit: self._submitted,
             LoadReport: self._reported,
@@ -63,6 +81,26 @@ class Router:
             Doubt: self.recovery.doubted,
             Wreck: self.recovery.found,
             Fenced: self.recovery.fenced,
+        }
+        if self.term:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Until every machine has answered or is dead, nothing is decided here."""
+        from emu.control.takeover import Takeover
+
+        usual = self._handlers
+
+        def in_charge() -> None:
+            self._handlers = usual
+
+        takeover = self.recovery.takeover = Takeover(self.term, self.recovery, in_charge, self.handle)
+        usual |= {Inventory: takeover.answered, Claimed: takeover.claimed}
+        self._handlers = {
+            **usual,
+            **dict.fromkeys((Submit, Ended, Withdraw, Lost, Doubt), takeover.hold),
+            Begin: takeover.begin,
+            Silent: takeover.silent,
         }
 
     def handle(self, event: Event, now: int) -> tuple[Command, ...]:
@@ -83,11 +121,13 @@ class Router:
         request, demand = submit.request, self.demand(submit)
         if request.request_id in self.open:
             return ()  # its client asks again for what is under way
+        if submit.attempt >= 0:
+            return self.recovery.again(submit, now)
         if demand.decode_blocks > self._largest_pool:
             return (Reject(request, "prompt_too_long"),)
         if self.rules.queue_limit_requests and len(self.open) >= self.rules.queue_limit_requests:
             return (Reject(request, "queue_full"),)
-        commands = self._place(submit, demand, 0, now)
+        commands = self._place(submit, demand, self._first_attempt, now)
         if type(commands[0]) is Reject and self.recovery.strand(submit, now):
             return ()
         return commands

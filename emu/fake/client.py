@@ -93,6 +93,10 @@ class FakeClient:
         self.model.fence(request_id, attempt)
         return tokens
 
+    def claim(self, request_id: int) -> int | None:
+        """Its latest attempt of which nothing more is taken, -1 for none; None if all is over."""
+        return None if self._over[request_id] else self._fenced.get(request_id, -1)
+
     def _refused(self, request: int, attempt: int, status: str, reason: str, tokens: int) -> None:
         """The router ends a request, on no machine."""
         self.over += 1

@@ -73,6 +73,27 @@ class FaultyReports(FakeReports):
         """The machine says itself that it is not there."""
         self._missed(machine, self._hearings[machine].changes)
 
+    def begin_anew(self) -> None:
+        """Another router listens from now on, which has heard of nobody: whom it does not hear is silent to it."""
+        now = self.clock.now_ps
+        for machine, hearing in enumerate(self._hearings):
+            reporter = self._reporters[machine]
+            reporter.sent.clear()
+            hearing.silent = hearing.posting = False
+            hearing.changes += 1
+            if hearing.heard:
+                reporter.asked_ps = self._tick(reporter, now) if self.every_ps else now
+                reporter.changed_ps = now
+                self._list(machine, reporter)
+            else:
+                self._miss_from(machine, now)
+
+    def _miss_from(self, machine: int, heard_ps: int) -> None:
+        """Unless it is heard again, the router is told when it has missed this machine for long enough."""
+        change = self._hearings[machine].changes
+        at_ps = heard_ps + self.latency_ps + self.detect_after_ps
+        self.clock.call_at(at_ps, self._salt, lambda: self._missed(machine, change))
+
     def hear(self, machine: int, heard: bool, incarnation: int) -> None:
         """From now on reports of this machine get through, or not; of that incarnation."""
         hearing, reporter, now = self._hearings[machine], self._reporters[machine], self.clock.now_ps
@@ -95,9 +116,7 @@ class FaultyReports(FakeReports):
             else:
                 self._list(machine, reporter)
         elif not hearing.silent:
-            last_ps = self._tick(reporter, now) if period_ps else now
-            at_ps = last_ps + self.latency_ps + self.detect_after_ps
-            self.clock.call_at(at_ps, self._salt, lambda: self._missed(machine, change))
+            self._miss_from(machine, self._tick(reporter, now) if period_ps else now)
 
     def _missed(self, machine: int, change: int) -> None:
         hearing = self._hearings[machine]

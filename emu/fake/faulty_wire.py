@@ -28,7 +28,7 @@ class FaultyWire:
     clock: HeapClock
     latency_ps: int
     deliver: Callable[[int, Message], None]
-    deliver_to_router: Callable[[Message], None]
+    deliver_to_router: Callable[[int, Message], None]  # from that machine
     indices: dict[str, int]  # of machines, by name
     struck: Callable[[Strike, int, int, int], None] = field(init=False)
     granted: Callable[[int, tuple[int, int]], None] = field(init=False)  # told of every grant when it is sent
@@ -56,7 +56,7 @@ class FaultyWire:
 
         def hand() -> None:
             if target == ROUTER:
-                self.deliver_to_router(message)
+                self.deliver_to_router(source, message)
             else:
                 self.deliver(target, message)
 

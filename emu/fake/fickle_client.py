@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from emu.control.commands import Reject
+from emu.control.commands import End, Fail, Reject
 from emu.control.messages import Submit, Withdraw
 from emu.fake.client import FakeClient
 from emu.fake.clock import HeapEntry
 from emu.fake.plan import SCALE
 from emu.record.entries import Resent
-from emu.shape import define, field
+from emu.shape import define, field, frozen
 
 _ALL_ATTEMPTS: Final = 1 << 30
 
@@ -28,8 +28,11 @@ class FickleClient(FakeClient):
     retries: int
     backoff_ps: int
     latest_attempt: Callable[[int], int]  # of an open request
+    has_attempt: Callable[[int], bool]
+    resend: Callable[[Submit], None]
     _send: Callable[[Any], None] = field(init=False)
     _asked: dict[int, Submit] = field(init=False, factory=dict)  # of open requests
+    _terms: dict[int, int] = field(init=False, factory=dict)  # of routers that have taken requests over
     _times: dict[int, int] = field(init=False, factory=dict)  # how often they were sent again
     _seen: dict[int, int] = field(init=False, factory=dict)  # the tokens they had when last looked at
     _coming: HeapEntry | None = field(init=False, default=None)  # the next arrival
@@ -104,4 +107,50 @@ class FickleClient(FakeClient):
             return
         times = self._times[request] = self._times.get(request, 0) + 1
         self.recorder.write(Resent(self.clock.now_ps, request, times))
-        self._send(self._asked[request])
+        attempt = self.latest_attempt(request) if self.has_attempt(request) else -1
+        self.resend(self._asked[request]._replace(attempt=attempt))
+
+    def line(self, term: int) -> Line:
+        """What a router of that term sees of the clients."""
+        return Line(self, term)
+
+    def term_of(self, request: int) -> int:
+        """Of the router that they listen to about this request."""
+        return self._terms.get(request, 0)
+
+    def hears(self, request: int, term: int) -> bool:
+        """Whether they listen to a router of that term about it; then to no older one any more."""
+        if term < self._terms.get(request, 0):
+            return False
+        if term:
+            self._terms[request] = term
+        return True
+
+    def takes(self, request: int, attempt: int) -> bool:
+        """Whether this attempt is not one that was given up."""
+        return attempt > self._fenced.get(request, -1)
+
+
+@frozen
+class Line:
+    """The Client port of one router: about a request that a newer one has taken over, nobody listens to it."""
+
+    client: FickleClient
+    term: int
+
+    def ended(self, machine: int, end: End) -> None:
+        self.client.ended(machine, end)
+
+    def rejected(self, reject: Reject) -> None:
+        if self.client.hears(reject.request.request_id, self.term):
+            self.client.rejected(reject)
+
+    def failed(self, fail: Fail) -> None:
+        if self.client.hears(fail.request.request_id, self.term):
+            self.client.failed(fail)
+
+    def fence(self, request_id: int, attempt: int) -> int:
+        return self.client.fence(request_id, attempt) if self.client.hears(request_id, self.term) else -1
+
+    def claim(self, request_id: int) -> int | None:
+        return self.client.claim(request_id) if self.client.hears(request_id, self.term) else None

@@ -10,6 +10,7 @@ from emu.record.entries import (
     KINDS,
     Arrived,
     Assigned,
+    AttemptEnded,
     PrefillSlice,
     RequestEnded,
     SliceKind,
@@ -41,8 +42,9 @@ class _Wait:
 
 @define(eq=False)
 class Witness:
-    """Composed only into a run that faults may strike."""
+    """Composed only into a run that faults may strike. `flush(machine, request)` is called when an attempt is over."""
 
+    flush: Callable[[int, int], None] = field(init=False)
     _waits: dict[str, list[_Wait]] = field(init=False, factory=dict)
     _places: dict[int, tuple[int, ...]] = field(init=False, factory=dict)  # open requests and their machines
     _attempts: dict[int, int] = field(init=False, factory=dict)
@@ -66,6 +68,10 @@ class Witness:
         """The latest that an open request was assigned; 0 before the first."""
         return self._attempts.get(request, 0)
 
+    def has_attempt(self, request: int) -> bool:
+        """Whether an open request was ever assigned."""
+        return request in self._attempts
+
     def is_open(self, request: int) -> bool:
         return request in self._places
 
@@ -79,6 +85,8 @@ class Witness:
         elif kind is RequestEnded:
             self._places.pop(entry.request, None)
             self._attempts.pop(entry.request, None)
+        elif kind is AttemptEnded:
+            self.flush(entry.machine, entry.request)  # what it has said was said while its blocks were its own
         elif kind is StepStarted:
             self._prefilling[entry.machine] = entry.prefills
             self._see_prefills("PrefillStarted", entry.machine, entry.prefills)

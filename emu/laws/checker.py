@@ -14,6 +14,7 @@ from emu.laws.queues import Queues
 from emu.laws.room import Room
 from emu.laws.stalls import Stalls
 from emu.laws.steps import Steps
+from emu.laws.terms import Terms
 from emu.laws.tokens import Tokens
 from emu.laws.transfers import Transfers
 from emu.laws.verdicts import Broken, Family, Law, LawRules, Names
@@ -44,7 +45,7 @@ class Checker:
             loans,
             Answers(),
             Closing(names, started),
-            *((Downs(names, rules.get),) if rules.faulty else ()),
+            *((Downs(names, rules.get), Terms(names, rules.get)) if rules.faulty else ()),
             Contract(names),
         )
 

@@ -23,6 +23,7 @@ _IN_WORDS: Final = (
     "for its next tokens",
 )
 _STOPS: Final = (int(e.FaultCode.PAUSE), int(e.FaultCode.HANG))
+_ATTEMPT_BITS: Final = 10  # of an attempt's number; above them stands the term of the router that placed it
 _REJECTED: Final = int(e.Status.REJECTED)
 _COMPLETED: Final = int(e.Status.COMPLETED)
 
@@ -47,7 +48,8 @@ class _Life:
 class Lives:
     """Laws: ends-once, silent-after-end, rejected-costs-nothing, one-phase, causality, all-finish.
 
-    An attempt that was given up may go on for a while where nobody can be told.
+    An attempt that was given up may go on for a while where nobody can be told. A router that knows nothing of a
+    request gives up all attempts of the routers before it, whichever there were.
     """
 
     def __init__(self, names: Names, machines: int, requests: int, layers: int) -> None:
@@ -84,6 +86,7 @@ class Lives:
         self._prefilling: list[list[int]] = [[] for _ in range(machines)]
         self._decoding: list[set[int]] = [set() for _ in range(machines)]
         self._stopped: list[int] = []  # machines whose process faults have stopped
+        self._before = -1  # the last attempt that a router before the latest one can have placed
         self.handlers: Handlers = {
             e.Arrived: self._arrive,
             e.Assigned: self._assign,
@@ -101,6 +104,7 @@ class Lives:
             e.RequestEnded: self._end,
             e.AttemptLost: self._lose,
             e.MachineCrashed: self._crash,
+            e.RouterStarted: self._succeed,
         }
 
     def finish(self, at_ps: int) -> None:
@@ -227,12 +231,16 @@ class Lives:
     def _lose(self, entry: e.AttemptLost) -> None:
         at_ps, request, attempt, _ = entry
         life = self._lives.get(request)
-        if life is None or attempt != life.attempt or attempt <= life.given_up:
+        all_before = life is not None and life.attempt <= attempt == self._before
+        if life is None or (attempt != life.attempt and not all_before) or attempt <= life.given_up:
             self._misplaced(at_ps, request, life, f"lost attempt {attempt}")
             return
         life.given_up = attempt
         life.blocks_wanted = 0
         life.move(at_ps, _ROUTED, -1)
+
+    def _succeed(self, entry: e.RouterStarted) -> None:
+        self._before = (entry.term << _ATTEMPT_BITS) - 1
 
     def _crash(self, entry: e.MachineCrashed) -> None:
         self._prefilling[entry.machine].clear()

@@ -191,12 +191,13 @@ class Stalls:
         if machine < 0:
             return
         line = self._touch(machine, at_ps)
-        line.attempts.pop(request, None)
+        another = line.attempts.get(request, attempt) != attempt  # waits here already
         line.decoding.discard(request)
         line.ready.pop(request, None)
         if request in line.preempted:
             del line.preempted[request]
-        elif request in line.waiting:
+        elif request in line.waiting and not another:
             line.waiting.remove(request)
+            del line.attempts[request]
         elif (request, attempt) in line.prefilling:
             line.prefilling.remove((request, attempt))

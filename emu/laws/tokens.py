@@ -120,7 +120,12 @@ class Tokens:
         request, attempt, first, tokens, kind, _, _ = piece
         count = self._of(request, attempt)
         if count is None:
-            count = self._counts[request] = _Count(self._asked.prompt_tokens[request], attempt=attempt)
+            count = _Count(self._asked.prompt_tokens[request], attempt=attempt)
+            given_up = self._given_up.get(request)
+            if given_up is not None and attempt < max(old.attempt for old in given_up):
+                given_up.append(count)  # of a router that was superseded
+            else:
+                self._counts[request] = count
         count.home = machine
         expected = count.prompt_tokens + count.tokens
         if first or tokens != expected or (kind == _RECOMPUTE) != (count.tokens > 0):
@@ -153,9 +158,9 @@ class Tokens:
         _, request, attempt, _ = entry
         count = self._counts.get(request)
         given_up = self._given_up.setdefault(request, [])
-        if count is not None and count.attempt == attempt:
+        if count is not None and count.attempt <= attempt:
             given_up.append(self._counts.pop(request))
-        else:  # whatever it does from now on is not the request's
+        if count is None or count.attempt < attempt:  # whatever it does from now on is not the request's
             given_up.append(_Count(self._asked.prompt_tokens[request], attempt=attempt))
 
     def _attempt_ended(self, entry: e.AttemptEnded) -> None:

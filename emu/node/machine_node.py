@@ -20,6 +20,7 @@ from emu.control.messages import (
     Assign,
     Grant,
     Heartbeat,
+    Inquire,
     LoadReport,
     Message,
     Offer,
@@ -108,6 +109,7 @@ class MachineNode:
             Acknowledge: self._acknowledged,
             Heartbeat: self._feed,
             Signal: self._signalled,
+            Inquire: self._inquired,
         }
         ports.reports.register(self._index, self.load_report)
 
@@ -273,6 +275,17 @@ class MachineNode:
     def _signalled(self, signal: Signal) -> None:
         self._signalled_ps.setdefault((signal.request_id, signal.attempt), self._clock.now())
         self.inbox.post(signal)
+
+    def _inquired(self, inquire: Inquire) -> None:
+        """Answered at once, whatever step is under way."""
+        self._ports.reports.changing(self._index)
+        now, term = self._clock.now(), self.core.term
+        if self._running:
+            self.core.settle(self._worker.steps_done(now))
+        commands = self.core.handle(inquire, now)
+        if self.core.term > term:
+            self._record(e.TermTaken(now, self._index, self.core.term))
+        self._carry_out(commands)
 
     def _take(self, event: m.Event) -> None:
         self._feed(event)

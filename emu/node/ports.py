@@ -124,6 +124,11 @@ class Client(Protocol):
         """Take nothing more of this attempt or an earlier one. The tokens that the client has; -1 if all is over."""
         ...
 
+    def claim(self, request_id: int) -> int | None:
+        """Listen to no older router about this request. Its latest attempt of which nothing more is taken, -1 for none;
+        None if all is over."""
+        ...
+
     def failed(self, fail: Fail) -> None:
         """The router has given the request up."""
         ...

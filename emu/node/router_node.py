@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from emu.control import commands as c
-from emu.control.recovery import Fenced
+from emu.control.recovery import Claimed, Fenced
 from emu.control.router import Event, Router
 from emu.node.codes import POOLS, REASONS
 from emu.node.mailbox import Mailbox
@@ -32,6 +32,7 @@ class RouterNode:
             c.DeclareDead: self._declared,
             c.Admit: self._admitted,
             c.Fence: self._fence,
+            c.Claim: self._claim,
             c.Fail: client.failed,
         }
 
@@ -86,4 +87,10 @@ class RouterNode:
         if delivered >= 0:
             self._record(e.AttemptLost(now, *key, REASONS[fence.reason]))
         for command in self.core.handle(Fenced(*key, delivered), now):
+            self._carry[type(command)](command)
+
+    def _claim(self, claim: c.Claim) -> None:
+        """Have the client listen to this router, and tell the core what it still takes."""
+        event = Claimed(claim.request_id, self._client.claim(claim.request_id))
+        for command in self.core.handle(event, self._clock.now()):
             self._carry[type(command)](command)

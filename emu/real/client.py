@@ -73,6 +73,10 @@ class WallClient:
         self._fenced[request_id] = attempt
         return self.answers.computed_tokens(request_id)
 
+    def claim(self, request_id: int) -> int | None:
+        """Its latest attempt of which nothing more is taken, -1 for none; None if all is over."""
+        return None if request_id in self._ended else self._fenced.get(request_id, -1)
+
     def _refused(self, request: int, attempt: int, status: str, reason: str) -> None:
         """The router ends a request, on no machine."""
         tokens = self.answers.computed_tokens(request)

@@ -40,6 +40,7 @@ class Reason(enum.IntEnum):
     QUARANTINED = 15  # a fenced loan whose writers must have ended by now
     MAX_ATTEMPTS = 16
     POISON = 17
+    ROUTER_GONE = 18  # of an attempt of which the new router knows nothing, or too little
 
 
 class PolicySeat(enum.IntEnum):
@@ -508,6 +509,31 @@ class PolicyBroke(NamedTuple):
     fault: int
 
 
+class RouterGone(NamedTuple):
+    """The router of this term does nothing more."""
+
+    at_ps: int
+    term: int
+
+
+class RouterStarted(NamedTuple):
+    """A router of this term takes over. The first one, of term 0, is not told.
+
+    Its attempts are numbered from `term` * 1024 on, those of older routers below.
+    """
+
+    at_ps: int
+    term: int
+
+
+class TermTaken(NamedTuple):
+    """A machine has heard of the router of this term, and obeys no older one from now on."""
+
+    at_ps: int
+    machine: int
+    term: int
+
+
 Entry = (
     Arrived
     | Assigned
@@ -542,6 +568,9 @@ Entry = (
     | Resumed
     | PolicyBroke
     | RateChanged
+    | RouterGone
+    | RouterStarted
+    | TermTaken
 )
 
 KINDS: Final[tuple[type[Entry], ...]] = Entry.__args__

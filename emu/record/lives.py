@@ -84,14 +84,14 @@ class Lives:
         self._open[request] = Life(request, at_ps, prompt_tokens)
 
     def _assigned(self, entry: e.Assigned) -> None:
-        _, request, attempt, prefill_machine, decode_machine, _, _, _ = entry
+        _, request, _, prefill_machine, decode_machine, _, _, _ = entry
         life = self._open.get(request)
         if life is None:
             return
-        life.attempts = attempt + 1
+        life.attempts += 1
         life.prefill_machine = prefill_machine
         life.decode_machine = decode_machine
-        if attempt:  # what an attempt that was given up had moved does not count
+        if life.attempts > 1:  # what an attempt that was given up had moved does not count
             life.transfer_start_ps = life.transfer_end_ps = NEVER
             life.transfer_bytes = 0
 

@@ -41,6 +41,7 @@ class Recovery:
         self.prompt_tokens_again = 0
         self.tokens_made = self.tokens_had = 0
         self._since_ps: dict[int, int] = {}  # machines that something struck, until they are declared dead
+        self._first: dict[int, int] = {}  # the attempt in which a request was prefilled first
         self._prompts: dict[int, int] = {}  # in each machine's batch
 
     def summary(self) -> dict[str, Any]:
@@ -93,7 +94,9 @@ class Recovery:
     def _started(self, entry: e.StepStarted) -> None:
         if entry.prefills:
             self._prompts[entry.machine] = len(entry.prefills)
-            self.prompt_tokens_again += sum(piece.tokens for piece in entry.prefills if piece.attempt)
+            for piece in entry.prefills:
+                if piece.attempt != self._first.setdefault(piece.request, piece.attempt):
+                    self.prompt_tokens_again += piece.tokens
 
     def _made(self, entry: e.StepFinished | e.StepsCut) -> None:
         prompts = self._prompts.pop(entry.machine, 0)

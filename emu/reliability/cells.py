@@ -163,6 +163,10 @@ def _faults(kind: str, stay: Stay, names: tuple[str, ...]) -> Iterator[Fault]:
         for message in _MESSAGES if stay.phase == PHASES[0] else ():  # the first of each from then on
             by_s = 0.3 if kind == "delay" else None
             yield Fault(kind=kind, message=message, request=request, at_s=stay.start_ps / _PS_PER_S, by_s=by_s)  # type: ignore[arg-type]
+    elif kind == "router_crash":
+        yield Fault(kind="router_crash", at_s=at_s, startup_s=0.7)
+    elif kind == "router_failover":
+        yield Fault(kind="router_failover", at_s=at_s, overlap_s=0.7)
     elif kind == "cancel":
         yield Fault(kind="cancel", request=request, at_s=at_s)
     elif kind == "poison":

@@ -29,7 +29,7 @@ class Orphans:
         self._lent: dict[tuple[int, int], _Lent] = {}  # by machine and loan
         self._flying: dict[tuple[int, int], int] = {}  # bytes of posted puts, by request and attempt
         self._over: set[int] = set()  # requests
-        self._lost: set[tuple[int, int]] = set()
+        self._lost: dict[int, int] = {}  # by request, the latest attempt that was given up
         self.handlers: Mapping[type, Callable[[Any], None]] = {
             e.Reserved: lambda entry: self._lend(entry.at_ps, entry.machine, entry.loan, entry[2:4], entry.blocks),
             e.StepStarted: self._started,
@@ -64,7 +64,9 @@ class Orphans:
 
     def _look(self, at_ps: int, lent: _Lent) -> None:
         """Has anybody a use for it?"""
-        orphan = (lent.key[0] in self._over or lent.key in self._lost) and not self._flying.get(lent.key)
+        request, attempt = lent.key
+        over = request in self._over or attempt <= self._lost.get(request, -1)
+        orphan = over and not self._flying.get(lent.key)
         if orphan and lent.since_ps < 0:
             lent.since_ps = at_ps
         elif not orphan and lent.since_ps >= 0:
@@ -92,8 +94,11 @@ class Orphans:
                 self._look(entry.at_ps, other)
 
     def _attempt_lost(self, entry: e.AttemptLost) -> None:
-        self._lost.add((entry.request, entry.attempt))
-        self._look_at(entry.at_ps, (entry.request, entry.attempt))
+        """That attempt, and those before it, whichever router placed them."""
+        self._lost[entry.request] = entry.attempt
+        for lent in self._lent.values():
+            if lent.key[0] == entry.request:
+                self._look(entry.at_ps, lent)
 
     def _gone(self, entry: e.MachineCrashed | e.MachineLeft) -> None:
         """Memory that is gone is nobody's to lend."""

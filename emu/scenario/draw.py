@@ -130,6 +130,8 @@ def _fault(draws: random.Random, names: tuple[str, ...], requests: int, kinds: t
         ),
         "link_slow": lambda: Fault(kind="link_slow", machine=machine, factor=20.0, heal_after_s=heal_after_s, **when),
         "late_write": lambda: Fault(kind="late_write", by_s=draws.choice((0.01, 0.5, 5.0)), **counted),
+        "router_crash": lambda: Fault(kind="router_crash", startup_s=heal_after_s, **when),
+        "router_failover": lambda: Fault(kind="router_failover", overlap_s=heal_after_s, **when),
         "cancel": lambda: Fault(kind="cancel", request=draws.randrange(requests), **when),
         "poison": lambda: Fault(kind="poison", request=draws.randrange(requests), startup_s=heal_after_s),
     }

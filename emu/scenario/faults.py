@@ -54,6 +54,8 @@ _TAKES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "stale_report": (("machine",), _HEALS),
     "cancel": (("request",), ()),
     "poison": (("request",), ("startup_s",)),
+    "router_crash": ((), ("startup_s",)),
+    "router_failover": (("overlap_s",), ()),
 }
 _OF_PUTS: Final = ("late_write", "post_fail", "lose_completion", "corrupt")
 _WORDS: Final = {
@@ -62,6 +64,7 @@ _WORDS: Final = {
     "message": "the name of a control message",
     "request": "the number of a request, counted from 0",
     "by_s": "how many seconds later",
+    "overlap_s": "how many seconds the old router goes on",
 }
 _WHEN: Final = ("kind", "at_s", "on", "at", "on_machine", "on_request", "after_s", "nth")
 
@@ -73,12 +76,15 @@ def lasts(kind: str) -> bool:
 
 def check_faults(scenario: Scenario, origin: Origin) -> None:
     """Refuse the first fault, or delay, that does not say what it must, or names what is not there."""
-    names = machine_names(scenario)
+    names, clients = machine_names(scenario), scenario.workload
     for index, fault in enumerate(scenario.faults):
         key = ("faults", index)
         _check_keys(fault, key, origin)
         _check_ends(fault, key, names, origin)
         _check_when(fault, key, names, origin)
+        if fault.kind.startswith("router_") and not (clients.client_timeout_s and clients.client_retries):
+            expected = f'expected workload.client_timeout_s and client_retries beside "{fault.kind}": what the router '
+            raise origin.refusal((*key, "kind"), expected + "knew comes back when clients send it again")
         if fault.kind == "late_write" and (fault.by_s or 0.0) > scenario.transfer.max_flight_s:
             expected = f"expected at most transfer.max_flight_s = {scenario.transfer.max_flight_s}, got {fault.by_s}"
             raise origin.refusal((*key, "by_s"), expected)

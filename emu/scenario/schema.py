@@ -47,6 +47,8 @@ FaultKind: TypeAlias = Literal[
     "stale_report",
     "poison",
     "cancel",
+    "router_crash",
+    "router_failover",
 ]
 ActionKind: TypeAlias = Literal["rate", "heal"]
 
@@ -76,7 +78,7 @@ class Router:
     go_home: Literal["drained", "idle"] = "drained"
     repurpose_after_s: float = field(default=60.0, validator=period_seconds())
     detect_after_s: float = field(default=0.5, validator=period_seconds())  # without a report: the machine is silent
-    max_attempts: int = field(default=4, validator=at_least(1))  # of one request, before it is failed
+    max_attempts: int = field(default=4, validator=at_least(1, 1024))  # of one request, before it is failed
     retry_backoff_s: float = field(default=0.1, validator=seconds())  # before the second attempt, then twice as long
     poison_limit: int = field(default=2, validator=at_least(1))  # machines that one request may crash
     resume: Literal["scratch", "delivered"] = "scratch"  # where an attempt that follows another begins
@@ -189,7 +191,8 @@ class Fault:
     message: str | None = field(default=None, validator=text())  # the name of a control message
     request: int | None = field(default=None, validator=at_least(0))
     heal_after_s: float | None = field(default=None, validator=positive_seconds())  # None: never
-    startup_s: float | None = field(default=None, validator=positive_seconds())  # restart: until it is ready
+    startup_s: float | None = field(default=None, validator=positive_seconds())  # restart, router_crash: until ready
+    overlap_s: float | None = field(default=None, validator=positive_seconds())  # the old router goes on for so long
     deadline_s: float | None = field(default=None, validator=positive_seconds())  # drain; None: it may take its time
     factor: float | None = field(default=None, validator=ratio(1e-3, 1e6))  # slow, link_slow: times as long
     plane: Plane | None = None  # link_down, link_slow; None: both

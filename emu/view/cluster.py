@@ -36,6 +36,7 @@ class RequestView(NamedTuple):
     asked_ps: int
     granted_ps: int
     lost: int
+    tries: int
 
     @property
     def key(self) -> Key:

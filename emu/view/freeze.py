@@ -103,6 +103,7 @@ def _request(state: ClusterState, row: RequestRow) -> RequestView:
         row.asked_ps,
         row.granted_ps,
         row.lost,
+        row.tries,
     )
 
 

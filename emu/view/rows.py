@@ -81,6 +81,7 @@ class RequestRow:
     asked_ps: int = NEVER  # since when the reservation waits
     granted_ps: int = NEVER  # the source has the grant
     lost: int = 0  # attempts that the router gave up
+    tries: int = 0  # attempts that were placed
 
 
 @define(eq=False)

@@ -89,6 +89,8 @@ class ClusterState:
             e.MachineBack: self._back,
             e.AttemptLost: self._attempt_lost,
             e.AttemptEnded: self._attempt_ended,
+            e.RouterStarted: self._router_started,
+            **dict.fromkeys((e.RouterGone, e.TermTaken), self._said),
             e.Resumed: self._resumed,
             e.RateChanged: self._rate_changed,
         }
@@ -113,7 +115,7 @@ class ClusterState:
         row = self.requests.get(request, self._nobody)
         row.attempt, row.prefill_machine, row.decode_machine, row.step = attempt, prefill, decode, step
         row.phase, row.since_ps, row.asked_ps = r.ASSIGNED, at_ps, NEVER
-        row.granted_ps = NEVER
+        row.granted_ps, row.tries = NEVER, row.tries + 1
         source, target = self.machines[prefill], self.machines[decode]
         source.believed_tokens, source.believed_tokens_ps = believed_tokens, at_ps
         target.believed_free, target.believed_free_ps = believed_free, at_ps
@@ -343,10 +345,17 @@ class ClusterState:
         self.machines[entry.machine].dead_ps = NEVER
 
     def _attempt_lost(self, entry: e.AttemptLost) -> None:
-        row = self._row(entry.request, entry.attempt)
+        row = self.requests.get(entry.request, self._nobody)
+        if row.attempt > entry.attempt:
+            return
         if row.phase == r.DECODING:
             row.delivered += self.machines[row.decode_machine].steps - row.joined_step
         row.phase, row.since_ps, row.asked_ps, row.lost = r.ARRIVED, entry.at_ps, NEVER, row.lost + 1
+
+    def _router_started(self, _: e.RouterStarted) -> None:
+        """It believes all machines at home."""
+        for machine, facts in zip(self.machines, self.started.machines, strict=True):
+            machine.pool = machine.home = POOL_WORDS.index(facts.pool)
 
     def _attempt_ended(self, entry: e.AttemptEnded) -> None:
         there, key = self.machines[entry.machine], (entry.request, entry.attempt)

@@ -90,6 +90,9 @@ class Words:
             e.RateChanged: lambda x: (
                 f"requests arrive {x.permille / 1000:g} times as densely as the workload has them, from now on"
             ),
+            e.RouterGone: lambda x: f"the router of term {x.term} is gone",
+            e.RouterStarted: lambda x: f"a router of term {x.term} takes over, and asks every machine what it has",
+            e.TermTaken: lambda x: f"{self.name(x.machine)} obeys the router of term {x.term}, and no older one",
             e.RunEnded: lambda x: f"the run ended with {x.open_requests} open requests and {x.transfers} transfers",
         }
 

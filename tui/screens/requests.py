@@ -19,7 +19,7 @@ _SORTS: Final[tuple[tuple[str, Callable[[RequestView], Any]], ...]] = (
     ("phase", lambda row: (row.phase, row.since_ps)),
     ("longest prompt", lambda row: (-row.prompt_tokens, row.request)),
     ("most tokens", lambda row: (-row.delivered, row.request)),
-    ("most attempts", lambda row: (-row.attempt, -row.preemptions, row.since_ps)),
+    ("most attempts", lambda row: (-row.tries, -row.preemptions, row.since_ps)),
     ("machine", lambda row: (row.machine, row.since_ps)),
 )
 
@@ -109,7 +109,7 @@ def _text(scene: Scene, row: RequestView) -> str:
 def _row(scene: Scene, row: RequestView) -> Line:
     view = scene.view
     target = Target("request", row.request)
-    attempt = f"{row.attempt + 1}" + (f" ({row.preemptions} preempted)" if row.preemptions else "")
+    attempt = f"{row.tries}" + (f" ({row.preemptions} preempted)" if row.preemptions else "")
     return (
         Span(f"  r{row.request:<7} ", "text", target),
         Span(f"{row.phase_word:<13}", ROLES.get(row.phase_word, "text"), target),
@@ -119,5 +119,5 @@ def _row(scene: Scene, row: RequestView) -> Line:
             f"{view.machine_name(row.prefill_machine) if row.prefill_machine != NEVER else '-':<13}", "prefill", target
         ),
         Span(f"{view.machine_name(row.decode_machine) if row.decode_machine != NEVER else '-':<13}", "decode", target),
-        Span(attempt, "warn" if row.attempt > 0 or row.preemptions else "dim"),
+        Span(attempt, "warn" if row.tries > 1 or row.preemptions else "dim"),
     )
