@@ -62,7 +62,7 @@ class Begin(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """The client's answer to who takes over: the latest attempt that it takes no more, -1 for none; None: it is over."""
+    """The client's answer to a new router: the latest attempt that it takes no more, -1 for none; None: all is over."""
 
     request_id: int
     given_up: int | None
