@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
-from attrs import NOTHING
+from attrs import NOTHING, Attribute, Factory, make_class
+from attrs import field as attrs_field
+from attrs import fields as attrs_fields
 
 if TYPE_CHECKING:
     from attrs import define, field, frozen
@@ -66,6 +68,18 @@ class Field:
         self.name, self.type, self.kw_only = name, kind, kw_only
         self.alias = name.lstrip("_")
         return self
+
+    @property
+    def inherited(self) -> bool:
+        """As it stands in its own class. Whoever inherits from it by attrs asks, and wants what `evolve` gives."""
+        return False
+
+    def evolve(self, **changes: Any) -> Attribute[Any]:
+        """The same as attrs has it, with changes."""
+        default = self.default if self.factory is None else Factory(self.factory)
+        same = {name: getattr(self, name) for name in ("validator", "init", "repr", "eq", "metadata", "kw_only")}
+        (attribute,) = attrs_fields(make_class("Evolved", {self.name: attrs_field(default=default, **same)}))
+        return cast("Attribute[Any]", attribute.evolve(type=self.type, **changes))
 
 
 def _define(cls: type | None = None, /, *, frozen: bool = False, eq: bool = True, kw_only: bool = False) -> Any:

@@ -171,3 +171,32 @@ def test_the_first_object_of_a_class_that_another_inherits_from_may_be_the_other
     inherits = type("Inherits", (made["Core"],), {})
     assert inherits("rules", 4).told() == "core 4"
     assert made["Core"]("rules", 5).told() == "core 5"
+
+
+@pytest.mark.parametrize("by", [attrs, shape])
+def test_a_class_of_attrs_may_inherit_from_one_of_ours(by: Any) -> None:
+    """Parts of one's own do: see docs/policies.md."""
+    made = classes(shape)
+    faulty: Any = made["Faulty"]
+    point: Any = made["Point"]
+
+    @by.define(eq=False)
+    class Own(faulty):  # type: ignore[misc]
+        times: int = 3
+        said: list[str] = by.field(init=False, factory=list)
+
+        def told(self) -> str:
+            return f"own {super().told()} {self.times}"
+
+    @by.frozen
+    class Spot(point):  # type: ignore[misc]
+        z: int = 0
+
+    own = Own("rules", 4, kinds=[2], times=5)
+    assert own.told() == "own faulty core 4 5"
+    assert (own.said, own.kinds, own.open, own.rate) == ([], [2], {}, 0.5)
+    assert repr(own) == repr(Own("rules", 4, 0.5, [2], 5))
+    assert repr(Spot(1, z=4)) == "Spot(x=1, y=2, z=4)"
+    assert Spot(1) == Spot(1, 2, 0) != Spot(2)
+    spot: Any = Spot(1)
+    assert attrs.evolve(spot, y=3).sum == 4

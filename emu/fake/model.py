@@ -73,7 +73,7 @@ class KvMemory:
 
     def checksum(self, blocks: Sequence[int]) -> int:
         """Of what stands in these blocks, in this order: the same wherever the same was written."""
-        return _digest(repr(self._seen(blocks)))
+        return _digest(repr(self._runs(blocks)))
 
     def read(self, blocks: Sequence[int], content: int) -> int:
         """The fingerprint of what an attention over these blocks sees: `content` itself when all is as it should be."""
@@ -103,11 +103,27 @@ class KvMemory:
 
     def _seen(self, blocks: Sequence[int]) -> list[tuple[int, int]]:
         """Content and place of what each block holds; (0, 0) for nothing."""
-        found = []
-        for block in blocks:
-            extent = self._at(block)
-            found.append((0, 0) if extent is None else (extent.content, extent.first + extent.blocks.index(block)))
-        return found
+        return [(content, first + place) for content, first, count in self._runs(blocks) for place in range(count)]
+
+    def _runs(self, blocks: Sequence[int]) -> list[tuple[int, int, int]]:
+        """The same as content, first place and count, in runs as long as can be; (0, 0, 1) for nothing."""
+        runs: list[tuple[int, int, int]] = []
+        at, wanted = 0, len(blocks)
+        while at < wanted:
+            extent = self._at(blocks[at])
+            content = first = 0
+            count = 1
+            if extent is not None:
+                start = extent.blocks.index(blocks[at])
+                content, first = extent.content, extent.first + start
+                end = min(at + len(extent.blocks) - start, wanted)
+                if extent.intact and list(blocks[at:end]) == extent.blocks[start : start + end - at]:
+                    count = end - at
+            at += count
+            if runs and content and runs[-1][0] == content and sum(runs[-1][1:]) == first:
+                first, count = runs[-1][1], runs.pop()[2] + count
+            runs.append((content, first, count))
+        return runs
 
 
 class FakeModel:
