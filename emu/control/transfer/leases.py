@@ -6,7 +6,7 @@ What is done about an expired one is decided elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from emu.shape import define, field
 
@@ -26,15 +26,18 @@ class Leases:
     def __contains__(self, key: Key) -> bool:
         return key in self._deadlines
 
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._deadlines)
+
     def grant(self, key: Key, now: int) -> None:
         self._deadlines[key] = now + self.duration_ps
 
     def renew(self, keys: Iterable[Key], now: int) -> None:
         """Extend those of `keys` that are still out; a lease that has expired stays so."""
-        for key in keys:
-            deadline = self._deadlines.get(key)
-            if deadline is not None and deadline > now:
-                self._deadlines[key] = max(deadline, now + self.duration_ps)
+        deadlines, until = self._deadlines, now + self.duration_ps
+        for key in filter(deadlines.__contains__, keys):  # a peer may name thousands that have no lease here
+            if now < deadlines[key] < until:
+                deadlines[key] = until
 
     def holds(self, key: Key, now: int) -> bool:
         """Whether this lease is out and has not run out."""

@@ -59,6 +59,8 @@ class Receiver:
     early: Leases = field(init=False)  # of abandonments that may have overtaken their reservations
     fenced: Leases = field(init=False)  # until when their blocks may still be written
     committed: dict[Key, None] = field(init=False, factory=dict)  # the latest ones
+    # by their sources, those of `open` that are not fenced: thousands, where reservations wait
+    _wanted: dict[int, dict[Key, None]] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.early = Leases(self.leases.duration_ps)
@@ -72,6 +74,7 @@ class Receiver:
             return
         incoming = Incoming(reserve, blocks)
         self.open[key] = incoming
+        self._wanted.setdefault(reserve.prefill_machine, {})[key] = None
         self.queue.append(incoming)
         self.queued_blocks += blocks
 
@@ -106,7 +109,7 @@ class Receiver:
         if (signal.loan, merge(signal.layers), signal.blocks) != promised:
             raise CommitMismatch(f"request {key}: the signal does not name the blocks and layers that were granted")
         incoming.move(DestinationEvent.SIGNAL)
-        del self.open[key]
+        self._forget(key, incoming)
         self.leases.end(key)
         self.granted_blocks -= incoming.blocks
         self.committed[key] = None
@@ -147,6 +150,8 @@ class Receiver:
 
     def heard(self, message: Heartbeat, now: int) -> tuple[Command, ...]:
         """These are still on their way. One that was committed has lost its acknowledgement."""
+        if not (self.open or self.committed):
+            return ()
         self.leases.renew(message.transfers, now)
         commands: tuple[Command, ...] = ()
         for key in message.transfers:
@@ -180,18 +185,15 @@ class Receiver:
 
         A source that does not name a cache whose blocks it should have may have lost the grant: it has it again.
         """
-        wanted: dict[int, list[Key]] = {}
         again: tuple[Command, ...] = ()
-        for key, incoming in self.open.items():  # thousands, where reservations wait
-            if incoming.state is Destination.FENCED:
-                continue
-            wanted.setdefault(incoming.reserve.prefill_machine, []).append(key)
-            if incoming.loan is not None:
-                incoming.unheard += 1
-                if incoming.unheard > 2:
-                    again += (Send(incoming.reserve.prefill_machine, self._grant(incoming, incoming.loan, now)),)
-        beats = (Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
-        return (*beats, *again)
+        for key in self.leases:
+            incoming = self.open[key]
+            assert incoming.loan is not None
+            incoming.unheard += 1
+            if incoming.unheard > 2:
+                again += (Send(incoming.reserve.prefill_machine, self._grant(incoming, incoming.loan, now)),)
+        named = ((machine, tuple(keys)) for machine, keys in self._wanted.items() if keys)
+        return (*(Send(machine, Heartbeat(self.here, keys, now)) for machine, keys in named), *again)
 
     def _grant(self, incoming: Incoming, loan: Loan, now: int) -> Grant:
         return Grant(*_key(incoming.reserve), self.here, loan.number, tuple(loan.blocks[: incoming.blocks]), now)
@@ -201,13 +203,21 @@ class Receiver:
         key = _key(incoming.reserve)
         self.queue.remove(incoming)
         self.queued_blocks -= incoming.blocks
-        del self.open[key]
+        self._forget(key, incoming)
         return Release(*key, 0, 0, reason, sent_ps)
+
+    def _unwanted(self, key: Key, incoming: Incoming) -> None:
+        self._wanted.get(incoming.reserve.prefill_machine, {}).pop(key, None)
+
+    def _forget(self, key: Key, incoming: Incoming) -> None:
+        del self.open[key]
+        self._unwanted(key, incoming)
 
     def _fence(self, incoming: Incoming, event: DestinationEvent, now: int) -> None:
         """From now on a signal of this attempt means nothing, but that its writes have ended."""
         incoming.move(event)
         key = _key(incoming.reserve)
+        self._unwanted(key, incoming)
         self.leases.end(key)
         self.fenced.grant(key, now)
         self.granted_blocks -= incoming.blocks
@@ -219,7 +229,7 @@ class Receiver:
         incoming.move(event)
         key, loan = _key(incoming.reserve), incoming.loan
         assert loan is not None
-        del self.open[key]
+        self._forget(key, incoming)
         self.leases.end(key)
         self.fenced.end(key)
         self.pool.give_back(loan)

@@ -61,6 +61,9 @@ class Sender:
     rights: Leases = field(init=False)  # to post puts, each since the destination's last word
     draining: Leases = field(init=False)  # how long what was given up may still be in flight, where that is bounded
     stale: bool = field(init=False, default=False)  # what is heard now was said long ago
+    # of `open`, which may be thousands when prompts wait, those that each tick looks at
+    _signalled: dict[Key, Outgoing] = field(init=False, factory=dict)  # all is posted
+    _given_up: dict[Key, Outgoing] = field(init=False, factory=dict)  # and posted puts may still be under way
 
     def __attrs_post_init__(self) -> None:
         self.rights = Leases(self.leases.duration_ps - self.leases.duration_ps // 4)
@@ -147,14 +150,13 @@ class Sender:
         self.leases.renew(message.transfers, now)
         self.rights.renew(message.transfers, now)
         commands: tuple[Command, ...] = ()
-        for key in message.transfers:
-            transfer = self.open.get(key)
-            if transfer is not None and transfer.state is Source.FLUSHING:
-                transfer.asked += 1
-                if self.flight_ps and now - transfer.posted_ps >= self.flight_ps:
-                    commands += self.drained(key, now)  # its completion is lost as well
-                elif not transfer.asked % 2:
-                    commands += (WatchDrain(*key),)
+        for key in filter(self._signalled.__contains__, message.transfers):
+            transfer = self._signalled[key]
+            transfer.asked += 1
+            if self.flight_ps and now - transfer.posted_ps >= self.flight_ps:
+                commands += self.drained(key, now)  # its completion is lost as well
+            elif not transfer.asked % 2:
+                commands += (WatchDrain(*key),)
         return commands
 
     def give_up(self, key: Key, reason: str, now: int) -> tuple[Command, ...]:
@@ -163,7 +165,9 @@ class Sender:
         transfer.move(SourceEvent.GIVE_UP)
         self.leases.end(key)
         self.rights.end(key)
+        self._signalled.pop(key, None)
         if transfer.state is Source.DRAINING:
+            self._given_up[key] = transfer
             if self.flight_ps:
                 self.draining.grant(key, now)
             return (WatchDrain(*key),)
@@ -197,7 +201,7 @@ class Sender:
         self.draining.end(key)
         self.leases.end(key)
         self.rights.end(key)
-        del self.open[key]
+        self._forget(key)
         loan = transfer.loan
         self.pool.unpin(loan)
         self.pool.give_back(loan)
@@ -225,14 +229,13 @@ class Sender:
 
     def watches(self) -> tuple[Command, ...]:
         """Ask again for the completions without which blocks stay pinned, since one may be lost."""
-        draining = (key for key, transfer in self.open.items() if transfer.state is Source.DRAINING)
-        return tuple(WatchDrain(*key) for key in draining)
+        return tuple(WatchDrain(*key) for key in self._given_up)
 
     def heartbeats(self, now: int) -> tuple[Command, ...]:
         """One message to each destination that keeps blocks for us."""
         wanted: dict[int, list[Key]] = {}
         for key, transfer in self.open.items():
-            if transfer.grant is not None and transfer.state is not Source.DRAINING:
+            if transfer.grant is not None and key not in self._given_up:
                 wanted.setdefault(transfer.grant.machine, []).append(key)
         return tuple(Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
 
@@ -259,6 +262,7 @@ class Sender:
         grant, loan = transfer.grant, transfer.loan
         assert grant is not None
         transfer.posted_ps = now
+        self._signalled[key_of(transfer.sequence)] = transfer
         blocks = grant.blocks[: len(loan.blocks)]
         return PostSignal(
             grant.machine,
@@ -268,9 +272,14 @@ class Sender:
             ),
         )
 
+    def _forget(self, key: Key) -> None:
+        del self.open[key]
+        self._signalled.pop(key, None)
+        self._given_up.pop(key, None)
+
     def _abandon(self, transfer: Outgoing, reason: str, now: int) -> tuple[Command, ...]:
         key = key_of(transfer.sequence)
-        del self.open[key]
+        self._forget(key)
         message = Send(transfer.sequence.peer, Abandon(*key, self.here, reason, now))
         loan = transfer.sequence.loan
         if loan is None:  # it never started
