@@ -13,6 +13,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO, TypeAlias
 
+from attrs import frozen
+
 from emu.fake.clock import HeapClock
 from emu.laws.checker import Checker
 from emu.laws.verdicts import Law, LawRules
@@ -28,7 +30,6 @@ from emu.record.usage import Usage
 from emu.run import Cluster, Run, build, is_faulty, load_workload, to_ps
 from emu.scenario.schema import Scenario
 from emu.scenario.write import resolved_toml
-from emu.shape import frozen
 from emu.workload.table import PS_PER_S, Workload
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import trio
-from attrs import asdict, evolve
+from attrs import asdict, define, evolve, field, frozen
 
 from emu.control.batch import InStep
 from emu.control.machine import Drained, MachineRules, PutFailed
@@ -44,7 +44,6 @@ from emu.record.entries import BeliefClosed, Entry, MachineClosed, RunEnded
 from emu.record.log import Fold, Log
 from emu.record.start import MachineDraw, MachineFacts, RunStarted
 from emu.scenario.schema import Action, Fault, MachineGroup, Scenario, WorkloadSource, machine_names
-from emu.shape import define, field, frozen
 from emu.step_times import StepTimes
 from emu.workload.synthetic import synthetic
 from emu.workload.table import Workload

@@ -5,6 +5,8 @@ This is where names of a scenario become costs. What costs mean is `emu.fake.cos
 
 from __future__ import annotations
 
+from attrs import frozen
+
 from emu.fake.costs import COST_KINDS, Costs, load_costs
 from emu.fake.own_costs import Hardware, OwnCosts, StepTime
 from emu.fake.profiles import HardwareProfile, ModelProfile, load_hardware
@@ -12,7 +14,6 @@ from emu.fake.step_profiles import StepProfile, read_steps_file
 from emu.policies.find import called
 from emu.refusal import Refusal
 from emu.scenario.schema import Scenario
-from emu.shape import frozen
 
 YARDSTICK = "dgx-a100"
 """The machine that requests are compared with alone."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import trio
+from attrs import define, field
 
 from emu.control.batch import InStep
 from emu.control.messages import Drain
@@ -35,7 +36,6 @@ from emu.record.entries import (
 )
 from emu.record.log import Log
 from emu.scenario.schema import Action, Delay, Fault, Scenario, machine_names
-from emu.shape import define, field
 from emu.succession import Succession
 
 _LOOK_PS = PS_PER_S // 10  # how often a machine that is drained looks whether it has nothing left

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import trio
+from attrs import define, field
 
 from emu.control.messages import Drain, LoadReport, Silent, Submit, Withdraw
 from emu.control.recovery import Begin
@@ -21,7 +22,6 @@ from emu.node.ports import Client, Recorder, Reports
 from emu.node.router_node import RouterNode
 from emu.record.entries import Assigned, AttemptLost, Entry, RouterGone, RouterStarted
 from emu.record.log import Log
-from emu.shape import define, field
 
 Make = Callable[[int, Client, Recorder, Reports], RouterNode]
 

@@ -7,6 +7,8 @@ steps, when nothing that the worker runs is given up under it.
 
 from __future__ import annotations
 
+from attrs import define, field
+
 from emu.control.blocks import BlockPool
 from emu.control.commands import AttemptOver, Command, Report
 from emu.control.messages import Audit, Cancel, Doubt, Holding, Lost, SourceGone
@@ -16,7 +18,6 @@ from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender, key_of
 from emu.control.transfer.states import Destination, Source
-from emu.shape import define, field
 
 
 @define(eq=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple, TypeAlias
 
-from emu.shape import frozen
+from attrs import frozen
 
 
 class Kind(enum.Enum):

@@ -7,7 +7,7 @@ returned as slices, so that the cost is per loan. Who may have blocks is decided
 
 from __future__ import annotations
 
-from emu.shape import define, field
+from attrs import define, field
 
 
 class PoolExhausted(Exception):

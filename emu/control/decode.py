@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
+from attrs import define, field
+
 from emu.control.batch import Kind, Slice
 from emu.control.blocks import BlockPool
 from emu.control.request import Move, Sequence
-from emu.shape import define, field
 
 VictimChooser: TypeAlias = Callable[[list[tuple[Sequence, int]]], int]
 """Somebody else's victim: an index into running sequences and their delivered tokens, in the order of arrivals."""

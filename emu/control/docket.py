@@ -13,10 +13,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from attrs import evolve
+from attrs import define, evolve, field, frozen
 
 from emu.control.batch import InStep
-from emu.shape import define, field, frozen
 
 _UNKNOWN: Final = -1
 _ASKS_AGAIN: Final = 64  # times, in the longest that a suspect waits

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from attrs import define, field, frozen
+
 from emu.control.attempts import Attempts
 from emu.control.batch import Batch, InStep, StepResult
 from emu.control.blocks import BlockPool
@@ -43,7 +45,6 @@ from emu.control.transfer.leases import Key
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender, key_of
 from emu.control.transfer.states import Destination, Source
-from emu.shape import define, field, frozen
 
 
 @frozen

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from attrs import define, field, frozen
+
 from emu.control.batch import Batch, InStep, Kind, Slice, StepResult
 from emu.control.blocks import BlockPool
 from emu.control.decode import Decoder, VictimChooser
 from emu.control.prefill import Chooser, PrefillQueue, tokens_to_compute
 from emu.control.request import Move, Phase, Sequence
-from emu.shape import define, field, frozen
 
 
 @frozen

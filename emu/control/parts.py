@@ -6,6 +6,8 @@ a part is must stay out of here.
 
 from __future__ import annotations
 
+from attrs import frozen
+
 from emu.control.attempts import Attempts
 from emu.control.blocks import BlockPool
 from emu.control.mixed import Scheduler
@@ -13,7 +15,6 @@ from emu.control.transfer.getting import Fetching, Offering
 from emu.control.transfer.leases import Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender
-from emu.shape import frozen
 
 
 @frozen

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, Protocol
 
+from attrs import frozen
+
 from emu.control.pools import Load, Pool, Pools, Rank
-from emu.shape import frozen
 
 
 class Demand(NamedTuple):

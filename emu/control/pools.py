@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from attrs import define, field, frozen
+
 from emu.control.messages import LoadReport
-from emu.shape import define, field, frozen
 
 GONE: Final = -2  # no machine reports under this epoch
 

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
+from attrs import define, field
+
 from emu.control.blocks import BlockPool
 from emu.control.request import Sequence
-from emu.shape import define, field
 
 Chooser: TypeAlias = Callable[[list[Sequence]], int]
 """Somebody else's order: the index of the sequence that goes next, of two or more that wait."""

@@ -12,6 +12,8 @@ import heapq
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from attrs import define, field, frozen
+
 from emu.control.commands import Admit, Command, DeclareDead, Fail, Fence, MoveMachine, Send
 from emu.control.docket import Docket
 from emu.control.messages import (
@@ -31,7 +33,6 @@ from emu.control.messages import (
 )
 from emu.control.pools import GONE, Load, Pools
 from emu.control.terms import first_attempt
-from emu.shape import define, field, frozen
 
 if TYPE_CHECKING:
     from emu.control.takeover import Takeover

@@ -9,8 +9,9 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
+from attrs import define
+
 from emu.control.blocks import Loan
-from emu.shape import define
 
 
 class Request(NamedTuple):

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from attrs import define, field, frozen
+
 from emu.control.commands import Command, MoveMachine, Place, Reject, Send
 from emu.control.messages import (
     Assign,
@@ -30,7 +32,6 @@ from emu.control.placement import Demand, Policy, Splitwise
 from emu.control.pools import Load, Member, Pool, Pools
 from emu.control.recovery import Begin, Claimed, Fenced, Open, Recovery, RecoveryRules
 from emu.control.terms import first_attempt
-from emu.shape import define, field, frozen
 
 
 @frozen

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from attrs import define, field
+
 from emu.control.commands import Claim, Command, Send
 from emu.control.messages import Cancel, Holding, Inquire, Inventory, Silent, SourceGone, Submit
 from emu.control.recovery import NOWHERE, Begin, Claimed, Open, Recovery
 from emu.control.terms import first_epoch
-from emu.shape import define, field
 
 _SPREAD = 2654435761  # gives each request a draw of its own, since the one that it came with is lost
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from attrs import define, field
+
 from emu.control.commands import End, Fail, Reject
 from emu.control.messages import Submit
 from emu.control.request import Request
@@ -18,7 +20,6 @@ from emu.fake.model import FakeModel
 from emu.node.codes import REASONS, STATUSES
 from emu.node.ports import Recorder
 from emu.record.entries import Arrived, AttemptEnded, Reason, RequestEnded
-from emu.shape import define, field
 from emu.workload.table import Workload
 
 

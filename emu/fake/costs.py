@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Protocol
 
+from attrs import field, frozen
+
 from emu.fake.curves import line, prefill_at
 from emu.fake.profiles import HardwareProfile, ModelProfile, nearest
 from emu.fake.sim_costs import SplitwiseSimCosts
 from emu.fake.step_profiles import StepProfile, load_steps
 from emu.refusal import Refusal
-from emu.shape import field, frozen
 
 COST_KINDS = ("calibrated", "splitwise-sim")
 """What `[costs] model` of a scenario may say."""

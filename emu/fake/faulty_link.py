@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import define, field
+
 from emu.control.commands import PostSignal, Put
 from emu.control.messages import Message, Signal
 from emu.fake.clock import PS_PER_S, HeapEntry
@@ -18,7 +20,6 @@ from emu.fake.model import KvMemory
 from emu.fake.plan import SCALE, Counted, Strike
 from emu.fake.ways import Ways
 from emu.record.entries import FaultCode, LandedNowhere
-from emu.shape import define, field
 
 Carry = Callable[[int, int, int, Message, Callable[[], object], int], None]
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import define, field
+
 from emu.control.messages import LoadReport, Silent
 from emu.fake.reports import FakeReports, Reporter
-from emu.shape import define, field
 
 
 @define(eq=False)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from attrs import define, field, frozen
+
 from emu.control.messages import Audit, Grant, Heartbeat, Message, Offer
 from emu.fake.clock import PS_PER_S, HeapClock
 from emu.fake.plan import ROUTER, SCALE, Counted, Strike
 from emu.fake.ways import Ways
 from emu.record.entries import FaultCode
-from emu.shape import define, field, frozen
 
 _COPY_PS = PS_PER_S // 1000  # how long after a message its duplicate comes, unless the fault says
 _HOLD_PS = PS_PER_S  # how long a message waits at most for one to overtake it, unless the fault says

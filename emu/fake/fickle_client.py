@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from attrs import define, field, frozen
+
 from emu.control.commands import End, Fail, Reject
 from emu.control.messages import Submit, Withdraw
 from emu.fake.client import FakeClient
 from emu.fake.clock import HeapEntry
 from emu.fake.plan import SCALE
 from emu.record.entries import Resent
-from emu.shape import define, field, frozen
 
 _ALL_ATTEMPTS: Final = 1 << 30
 

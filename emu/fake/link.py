@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from attrs import define, field, frozen
+
 from emu.control.commands import PostSignal, Put
 from emu.control.messages import Message, Signal
 from emu.fake.clock import PS_PER_S, HeapClock, HeapEntry
@@ -17,7 +19,6 @@ from emu.fake.model import KvMemory
 from emu.fake.worker import FakeWorker, LayerTimes
 from emu.node.ports import Recorder
 from emu.record.entries import Landed
-from emu.shape import define, field, frozen
 
 Key = tuple[int, int]  # request and attempt
 

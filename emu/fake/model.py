@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from emu.shape import define
+from attrs import define
 
 
 @define(eq=False)

@@ -8,9 +8,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from attrs import frozen
+
 from emu.fake.profiles import HardwareProfile, ModelProfile
 from emu.refusal import Refusal
-from emu.shape import frozen
 
 PS_PER_S = 10**12
 LONGEST_S = 1e6

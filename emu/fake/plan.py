@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from attrs import define
+
 from emu.record.entries import FaultCode
-from emu.shape import define
 
 ROUTER: Final = -1  # as an end of a wire
 ANY: Final = -2  # a machine that a fault does not name

@@ -9,10 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
+
 from emu.fake.profiles import SHIPPED_HARDWARE, from_table, read_profile
 from emu.record.start import MachineDraw
 from emu.refusal import Refusal
-from emu.shape import frozen
 
 
 @frozen

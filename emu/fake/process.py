@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import define, field, frozen
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, wait_task_rescheduled
 
 from emu.fake.clock import HeapClock, HeapEntry, HeapSignal
-from emu.shape import define, field, frozen
 
 
 @define(eq=False)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
+from attrs import frozen
 
 from emu.refusal import Refusal
-from emu.shape import frozen
 
 MEMORY_SHARE = (9, 10)
 """Share of a GPU's memory that the engine may use: vLLM's default `gpu_memory_utilization`, 0.9."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 
+from attrs import define, field
+
 from emu.control.messages import LoadReport
 from emu.fake.clock import HeapClock
-from emu.shape import define, field
 
 
 @define(eq=False)

@@ -3,9 +3,10 @@
 Integers in, integer picoseconds out, like `costs.py`. Nothing here knows what a calibrated step takes.
 """
 
+from attrs import frozen
+
 from emu.fake.curves import line
 from emu.fake.step_profiles import SimCurves
-from emu.shape import frozen
 
 
 @frozen(eq=False)

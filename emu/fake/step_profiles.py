@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from attrs import frozen
 
 from emu.fake.profiles import from_table, read_toml, shipped_folder, shipped_names
 from emu.refusal import Refusal
-from emu.shape import frozen
 
 
 @frozen

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from attrs import define, field
+
 from emu.fake.plan import ANY, SCALE
-from emu.shape import define, field
 
 Way = tuple[int, int]  # from, to
 

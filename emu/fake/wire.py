@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from attrs import define, field, frozen
+
 from emu.control.messages import Audit, Heartbeat, Message
 from emu.fake.clock import HeapClock
-from emu.shape import define, field, frozen
 
 
 @define

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from attrs import define, field
+
 from emu.fake.plan import ANY, Trigger
 from emu.record.entries import (
     KINDS,
@@ -18,7 +20,6 @@ from emu.record.entries import (
     StepsCut,
     StepStarted,
 )
-from emu.shape import define, field
 
 _ENDS = ("machine", "source", "target", "prefill_machine", "decode_machine")
 

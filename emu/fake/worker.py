@@ -12,13 +12,14 @@ from collections.abc import Iterable
 from math import isqrt
 from typing import NamedTuple
 
+from attrs import define
+
 from emu.control.batch import Batch, Kind, Slice
 from emu.fake.clock import HeapClock, HeapSignal
 from emu.fake.costs import Costs
 from emu.fake.model import Extent, FakeModel, KvMemory
 from emu.fake.plan import SCALE
 from emu.node.ports import Ran, Signal
-from emu.shape import define
 
 
 class LayerTimes(NamedTuple):

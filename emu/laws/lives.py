@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from attrs import define
+
 from emu.laws.verdicts import Handlers, Law, Names, seconds
 from emu.record import entries as e
-from emu.shape import define
 
 _ROUTED, _QUEUED, _PREFILLING, _HANDING_OVER, _READY, _DECODING = range(6)
 _IN_WORDS: Final = (

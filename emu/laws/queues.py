@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 
+from attrs import define, field
+
 from emu.laws.verdicts import Handlers, Law, LawRules, Names, seconds
 from emu.record import entries as e
-from emu.shape import define, field
 
 _Key = tuple[int, ...]  # request and attempt
 

@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from attrs import define, field
+
 from emu.laws.asked import Asked
 from emu.laws.loans import Book
 from emu.laws.verdicts import Handlers, Law, LawRules, Names, seconds
 from emu.record import entries as e
-from emu.shape import define, field
 
 _STOPS: Final = (int(e.FaultCode.PAUSE), int(e.FaultCode.HANG))
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from attrs import define
+
 from emu.laws.verdicts import Handlers, Law, LawRules, Names, seconds
 from emu.record import entries as e
-from emu.shape import define
 
 _STOPS: Final = (int(e.FaultCode.PAUSE), int(e.FaultCode.HANG))
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from attrs import define, field
+
 from emu.laws.asked import Asked
 from emu.laws.verdicts import Handlers, Law, LawRules, Names
 from emu.record import entries as e
-from emu.shape import define, field
 
 _RECOMPUTE: Final = int(e.SliceKind.RECOMPUTE)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
+from attrs import define, field, frozen
+
 from emu.record.start import RunStarted
-from emu.shape import define, field, frozen
 
 KEPT: Final = 5  # violations of one law that are kept in words; the others are only counted
 PS_PER_S: Final = 10**12

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from attrs import define, frozen
+
 from emu.control import commands as c
 from emu.control import machine as m
 from emu.control.batch import Batch, InStep, StepResult
@@ -32,7 +34,6 @@ from emu.node.codes import REASONS
 from emu.node.mailbox import Mailbox
 from emu.node.ports import Client, Clock, KvLink, Ran, Recorder, Reports, Wire, Worker
 from emu.record import entries as e
-from emu.shape import define, frozen
 
 
 @frozen

@@ -10,8 +10,9 @@ import traceback
 from collections.abc import Callable
 from typing import Final
 
+from attrs import define, field
+
 from emu.record.entries import PolicyBroke, PolicyFault, PolicySeat
-from emu.shape import define, field
 
 KEPT: Final = 3  # breaches that are kept in words
 

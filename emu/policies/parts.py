@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from attrs import field, frozen
+
 from emu.control.attempts import Attempts
 from emu.control.blocks import BlockPool
 from emu.control.machine import Machine
@@ -21,7 +23,6 @@ from emu.control.transfer.leases import Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender
 from emu.policies.find import subclass
-from emu.shape import field, frozen
 
 _PRODUCTION: Final[dict[str, type]] = {
     "pool": BlockPool,

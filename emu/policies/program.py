@@ -16,10 +16,11 @@ import time
 from collections.abc import Sequence
 from typing import IO, Final
 
+from attrs import define, field
+
 from emu.policies.interface import Ask, Choice, Offer
 from emu.policies.routing import Broke
 from emu.record.entries import PolicyFault
-from emu.shape import define, field
 
 LONGEST_ANSWER: Final = 65_536  # bytes
 _LAST_WORDS: Final = 2_000  # bytes of what it said on stderr

@@ -5,12 +5,13 @@ It shows the machines as plain values, and takes no answer on trust. Nothing her
 
 from __future__ import annotations
 
+from attrs import define
+
 from emu.control.placement import Demand, Placement, pending
 from emu.control.pools import Load, Pool, Pools, Rank
 from emu.policies.contract import Contract, shown
 from emu.policies.interface import Ask, Offer, RoutingPolicy
 from emu.record.entries import PolicyFault, PolicySeat
-from emu.shape import define
 
 
 @define(eq=False)

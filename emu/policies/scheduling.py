@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from attrs import define
+
 from emu.control.request import Sequence as Held
 from emu.policies.contract import Contract, shown
 from emu.policies.interface import Prompt, Running, SchedulerPolicy, TransferPolicy
 from emu.record.entries import PolicyFault, PolicySeat
-from emu.shape import define
 
 
 @define(eq=False)

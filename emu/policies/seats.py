@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attrs import define, field, frozen
+
 from emu.control.placement import Policy
 from emu.policies import find
 from emu.policies.contract import Contract
 from emu.policies.program import Program
 from emu.policies.routing import OwnRouting
 from emu.policies.scheduling import OwnScheduling, OwnTransfers
-from emu.shape import define, field, frozen
 
 
 @frozen

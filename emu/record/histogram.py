@@ -10,7 +10,7 @@ from bisect import bisect_right
 from itertools import accumulate
 from math import exp, log
 
-from emu.shape import define, field
+from attrs import define, field
 
 BIN_WIDTH = 0.001
 _LOG_WIDTH = log(1 + BIN_WIDTH)

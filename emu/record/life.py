@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from emu.shape import define
+from attrs import define
 
 NEVER: Final = -1  # in the place of a time or a machine: it has not happened
 

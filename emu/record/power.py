@@ -12,9 +12,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from attrs import define, field
+
 from emu.record.entries import StepFinished, StepsCut
 from emu.record.start import MachineDraw, RunStarted
-from emu.shape import define, field
 
 PEAK_OVER_PS: Final = 10**12
 """The peak is the highest mean over one second of the clock: shorter surges a power supply takes."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from attrs import define, field
+
 from emu.record.entries import PrefillSlice
 from emu.record.life import NEVER
-from emu.shape import define, field
 
 
 @define(eq=False)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from attrs import asdict
-
-from emu.shape import frozen
+from attrs import asdict, frozen
 
 
 @frozen

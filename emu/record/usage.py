@@ -10,10 +10,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from attrs import define, field
+
 from emu.record import entries as e
 from emu.record.life import NEVER
 from emu.record.start import RunStarted
-from emu.shape import define, field
 
 BATCHED_TOKENS: Final = (0, 1, 2, 5, 10, 15, 20, 50, 64, 100, 128, 200, 256, 512, 1000, 1024, 1536, 2048)
 """Where the distribution of active batched tokens is told (the paper's Fig. 17, and powers of two)."""

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from attrs import frozen
+
 from emu.refusal import Refusal
-from emu.shape import frozen
 
 Key: TypeAlias = tuple[str | int, ...]
 

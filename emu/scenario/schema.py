@@ -7,7 +7,7 @@ at a file (`emu.scenario.checks`), and nothing here knows what a run does with t
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from attrs import fields
+from attrs import field, fields, frozen
 
 from emu.scenario.ranges import (
     MOST_BLOCKS,
@@ -21,7 +21,6 @@ from emu.scenario.ranges import (
     seconds,
     text,
 )
-from emu.shape import field, frozen
 
 Pool: TypeAlias = Literal["prefill", "decode", "mixed"]
 Plane: TypeAlias = Literal["control", "data", "both"]

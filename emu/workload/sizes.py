@@ -10,7 +10,7 @@ from bisect import bisect_right
 from functools import cache
 from pathlib import Path
 
-from emu.shape import frozen
+from attrs import frozen
 
 SHAPES = ("azure-conv", "azure-code")
 SHAPES_FOLDER = Path(__file__).parent / "shapes"

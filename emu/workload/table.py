@@ -12,9 +12,7 @@ from itertools import chain
 from math import ceil, isfinite
 from typing import Self
 
-from attrs import evolve
-
-from emu.shape import field, frozen
+from attrs import evolve, field, frozen
 
 PS_PER_S = 10**12
 LAST_PS = 2**63 - 1

@@ -14,8 +14,9 @@ from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
+from attrs import frozen
+
 from emu.refusal import Refusal
-from emu.shape import frozen
 from emu.workload import mooncake
 from emu.workload.cells import DateTimes, count, decimal_ps, positive_count, quoted
 from emu.workload.lines import numbered_lines

@@ -6,6 +6,8 @@ nothing fails.
 
 from __future__ import annotations
 
+from attrs import define, field
+
 from emu.control.batch import Batch
 from emu.control.commands import Command, Put
 from emu.control.machine import Machine, Mismatch, PutFailed
@@ -16,7 +18,6 @@ from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Outgoing, Sender
 from emu.control.transfer.states import Destination, DestinationEvent, Source
-from emu.shape import define, field
 
 
 @define

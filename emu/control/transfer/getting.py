@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from attrs import define, field
+
 from emu.control.commands import Command, Fetch, MakeOffer, Put, Release, Send
 from emu.control.messages import Abandon, Acknowledge, Heartbeat, Offer, Reserve, Signal
 from emu.control.request import Sequence
@@ -18,7 +20,6 @@ from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.receiver import Incoming, Receiver
 from emu.control.transfer.sender import Outgoing, Sender, key_of
 from emu.control.transfer.states import Destination, DestinationEvent, Source, SourceEvent
-from emu.shape import define, field
 
 MOST_READS: Final = 4  # of one cache, before it is given up
 READ_NO_MORE: Final = "read no more"

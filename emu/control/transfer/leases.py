@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from emu.shape import define, field
+from attrs import define, field
 
 Key = tuple[int, int]  # request and attempt
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from attrs import define, field
+
 from emu.control.blocks import BlockPool, Loan
 from emu.control.commands import Command, Commit, Lend, Release, Send
 from emu.control.messages import Abandon, Acknowledge, Garbled, Grant, Heartbeat, Reserve, Signal
@@ -19,7 +21,6 @@ from emu.control.request import Move, Phase, Sequence
 from emu.control.transfer.chunks import acknowledgement, merge, whole
 from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.states import Destination, DestinationEvent, next_destination
-from emu.shape import define, field
 
 
 class CommitMismatch(Exception):

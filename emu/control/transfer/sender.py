@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from attrs import define, field
+
 from emu.control.blocks import BlockPool, Loan
 from emu.control.commands import Command, PostSignal, Put, Release, Send, WatchDrain
 from emu.control.messages import Abandon, Acknowledge, Garbled, Grant, Heartbeat, Signal
@@ -17,7 +19,6 @@ from emu.control.request import Sequence
 from emu.control.transfer.chunks import whole
 from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.states import Source, SourceEvent, next_source
-from emu.shape import define, field
 
 MOST_SIGNALS: Final = 4  # for one transfer, before it is given up
 MOST_PUTS: Final = 4
