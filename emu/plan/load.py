@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,8 +82,8 @@ def trial_scenario(
     ]
     document["name"], document["seed"] = design.name, seed
     if "trace" in document["workload"]:
-        natural_rps = document["workload"].pop("natural_rps")
-        speedup = rate_rps / natural_rps
+        speedup = rate_rps / document["workload"].pop("natural_rps")
+        del document["workload"]["requests"]
         document["workload"] |= {"speedup": speedup, "until_s": duration_s * speedup}
     else:
         document["workload"] |= {"rate_rps": rate_rps, "duration_s": duration_s}
@@ -99,19 +100,20 @@ def _scenario(head: _Head, tables: dict[str, dict[str, Any]], origin: Origin) ->
         if key in workload:
             raise origin.refusal(("workload", key), "expected nothing: search.short_s and search.long_s say how long")
     if isinstance(trace := workload.get("trace"), str):
-        workload["natural_rps"] = _natural_rps(Path(origin.file).parent / trace)
+        workload |= _natural(Path(origin.file).parent / trace)
     return scenario | {"model": head.model, "workload": workload, "slo": tables["slo"]}
 
 
-def _natural_rps(path: Path) -> float:
-    """The rate of a trace as it stands. Refusal: it cannot be used."""
+def _natural(path: Path) -> dict[str, float]:
+    """The rate of a trace as it stands, and how many requests it has. Refusal: it cannot be used."""
     from emu.workload.table import PS_PER_S
     from emu.workload.traces import read_whole_trace
 
     arrivals_ps = read_whole_trace(path).arrivals_ps
     if arrivals_ps[-1] <= arrivals_ps[0]:
         raise Refusal(str(path), "expected a trace whose requests arrive over some time")
-    return (len(arrivals_ps) - 1) * PS_PER_S / (arrivals_ps[-1] - arrivals_ps[0])
+    natural_rps = (len(arrivals_ps) - 1) * PS_PER_S / (arrivals_ps[-1] - arrivals_ps[0])
+    return {"natural_rps": natural_rps, "requests": len(arrivals_ps)}
 
 
 def _table(document: dict[str, Any], name: str, origin: Origin) -> dict[str, Any]:
@@ -187,10 +189,8 @@ def _check_rate(plan: Plan, origin: Origin) -> None:
     elif rate_rps is None or isinstance(rate_rps, bool) or not isinstance(rate_rps, int | float) or rate_rps <= 0:
         expected = f"expected the requests a second that the cluster is to carry, got {shown(rate_rps)}"
         raise origin.refusal(key, expected if rate_rps is not None else expected.replace("got None", "got nothing"))
-    if plan.search.seeds > 1 and "trace" in plan.scenario["workload"]:
-        raise origin.refusal(
-            ("search", "seeds"), "expected 1 beside workload.trace: a trace is the same under any seed"
-        )
+    if "trace" in plan.scenario["workload"]:
+        _check_trace(plan, origin)
     for index, design in enumerate(plan.designs):
         if plan.objective != "throughput" and not design.free:
             expected = f"expected a group without a count, since the least {plan.objective} is sought"
@@ -200,6 +200,27 @@ def _check_rate(plan: Plan, origin: Origin) -> None:
             raise origin.refusal(
                 ("constraint",), f"expected room for one machine a group of {design.name}; {wanted} has none"
             )
+
+
+def _check_trace(plan: Plan, origin: Origin) -> None:
+    """A trace too short for a rate would end before the run is long enough to say anything."""
+    if plan.search.seeds > 1:
+        raise origin.refusal(
+            ("search", "seeds"), "expected 1 beside workload.trace: a trace is the same under any seed"
+        )
+    key = ("search", "highest_rps") if plan.objective == "throughput" else ("workload", "rate_rps")
+    asked_rps = plan.search.highest_rps if plan.objective == "throughput" else plan.rate_rps
+    most_rps = longest_rps(plan)
+    if asked_rps is not None and asked_rps > most_rps:
+        raise origin.refusal(
+            key, f"expected at most {most_rps:.4g}, at which the trace lasts search.long_s; got {asked_rps}"
+        )
+
+
+def longest_rps(plan: Plan) -> float:
+    """The highest rate at which a trace lasts as long as the longest run; endless where arrivals are drawn."""
+    requests = plan.scenario["workload"].get("requests")
+    return inf if requests is None else float(requests) / plan.search.long_s
 
 
 def fits(plan: Plan, design: Design, counts: tuple[int, ...]) -> bool:

@@ -32,7 +32,7 @@ SETS = ("iso-power", "iso-cost", "iso-throughput, least cost", "iso-throughput, 
 
 @frozen
 class Scale:
-    """How large the reproduction is: clusters that take as much as `machines` DGX-H100, and how long runs last."""
+    """How large the reproduction is: clusters like `machines` DGX-H100, how long runs last, rates in what steps."""
 
     name: str
     machines: int
@@ -41,11 +41,12 @@ class Scale:
     seeds: int
     short_s: float
     long_s: float
+    step_rps: float
     batch_requests: int  # a machine
 
 
-FULL = Scale("full", 40, 70.0, (BLOOM, LLAMA), 3, 10.0, 30.0, 100)
-QUICK = Scale("quick", 10, 17.5, (BLOOM,), 1, 20.0, 20.0, 80)
+FULL = Scale("full", 40, 70.0, (BLOOM, LLAMA), 3, 10.0, 30.0, 2.5, 100)
+QUICK = Scale("quick", 10, 17.5, (BLOOM,), 1, 20.0, 20.0, 1.0, 80)
 
 
 @frozen
@@ -114,6 +115,7 @@ def _plan(scale: Scale, costs: str, model: str, workload: str, asked: str, desig
         document["workload"]["rate_rps"] = scale.rate_rps
         document["constraint"] = {"machines": 3 * scale.machines}
     else:
+        document["search"]["step_rps"] = scale.step_rps
         document["constraint"] = {"cost_per_hour" if asked == "iso-cost" else "power_w": like}
         if asked in LATER:
             document["constraint"] = {"machines": 4 * scale.machines}

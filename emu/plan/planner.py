@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from attrs import define, field, frozen
 
 from emu.plan.estimate import Estimate, estimate
-from emu.plan.load import trial_scenario
+from emu.plan.ledger import Bounds
+from emu.plan.load import longest_rps, trial_scenario
 from emu.plan.schema import Design, Plan
-from emu.plan.search import Bounds, Seeker
+from emu.plan.search import Seeker
 from emu.plan.space import Space
 from emu.plan.trials import DECIDE, WHOLE, Found, Trial
 from emu.sweep.jobs import Job, Keys
@@ -153,7 +154,7 @@ def _spaces(plan: Plan, estimates: Sequence[Estimate]) -> list[Space]:
         for point in space.points(0)
     )
     step_rps = plan.search.step_rps or _round_step(best / 20)
-    highest_rps = plan.search.highest_rps or 3 * best
+    highest_rps = plan.search.highest_rps or min(3 * best, longest_rps(plan))
     return [Space(plan, design, step_rps, highest_rps) for design in plan.designs]
 
 

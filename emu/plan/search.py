@@ -11,29 +11,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Generator, Mapping
+from math import inf
 from typing import TypeAlias
 
 from attrs import define, field, frozen
 
+from emu.plan.doubt import apart, highest, lowest
 from emu.plan.estimate import Estimate
+from emu.plan.ledger import Bounds, Ledger
 from emu.plan.schema import Search
 from emu.plan.space import Space
 from emu.plan.trials import Found, Point, Trial
-from emu.plan.verdicts import (
-    FIRST,
-    SECOND,
-    Asking,
-    Sureness,
-    Verdict,
-    all_surely_fail,
-    deciding_first,
-    failing_first,
-    settle,
-    settle_fully,
-    sureness,
-)
+from emu.plan.verdicts import FIRST, Sureness, Verdict, sureness
 
-MOST_DOUBTED = 4  # levels that an interval reaches over where the next one is in doubt
+NEAREST = 3  # clusters that all seeds are heard of before it is said that there is none
+GLANCE = 2  # splits that are looked at on the way up, before a level counts as not carried
 
 
 @frozen
@@ -58,15 +50,6 @@ Carrying: TypeAlias = Generator[tuple[Trial, ...], Mapping[Trial, Found], Point 
 
 
 @define
-class Bounds:
-    """How far a search has come, for whoever looks on: up to `carried` levels are carried, from `failed` on none is."""
-
-    carried: int = -1
-    failed: int = 0
-    point: Point | None = None
-
-
-@define
 class Seeker:
     """One design's search."""
 
@@ -74,41 +57,52 @@ class Seeker:
     estimate: Estimate
     search: Search
     bounds: Bounds = field(init=False)
-    _verdicts: dict[Point, Verdict] = field(init=False, factory=dict)
-    _full: dict[Point, Verdict] = field(init=False, factory=dict)
-    _seeds: tuple[int, ...] = field(init=False)  # the one that speaks first is first
+    ledger: Ledger = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.bounds = Bounds(failed=self.space.levels)
-        self._seeds = tuple(range(self.search.seeds))
+        self.ledger = Ledger(self.space, self.search, self.bounds)
 
     def seek(self) -> Seeking:
         """The whole search."""
-        best = yield from self._climb()
-        while best is not None:
-            verdict = yield from self._settle(best, firmly=True)
-            if verdict.passed:
-                verdict = yield from self._fully(best)
-            if not verdict.passed:
-                known = self._carried()
+        best = yield from self._climb(self._first_level())
+        while best is not None or (best := (yield from self._at_all())) is not None:
+            self.bounds.carried = max(self.bounds.carried, self.space.level_of(best))
+            if not (yield from self.ledger.settle(best, firmly=True)).passed:
+                known = self.ledger.carried()
                 self.bounds.carried = -1 if known is None else self.space.level_of(known)
                 best = yield from self._halve(known)
                 continue
-            higher = yield from self._neighbours(best)
+            level = self.space.level_of(best)
+            higher = None
+            if level + 1 < self.space.levels:
+                higher = (yield from self._carries(level + 1)) or (yield from self._neighbours(best))
             if higher is None:
                 return (yield from self._answer(best))
-            best = higher
-            self.bounds.carried = self.space.level_of(best)
-            self.bounds.failed = max(self.bounds.failed, self.bounds.carried + 1)
+            self.bounds.failed = self.space.levels
+            best = yield from self._climb(self.space.level_of(higher))
         return (yield from self._none())
 
-    def _climb(self) -> Carrying:
-        """From the estimate, by growing strides, to a level that is carried and one that is not; then by halving."""
+    def _at_all(self) -> Carrying:
+        """A point of the lowest level that passes; every seed is heard of those that come nearest."""
+        best = yield from self._carries(0)
+        if best is None:
+            for point in self._nearest():
+                if (yield from self.ledger.settle(point, firmly=True)).passed:
+                    return point
+        return best
+
+    def _first_level(self) -> int:
+        """Where the estimate begins to fall short."""
+        levels = range(self.space.levels)
+        return max(0, bisect_left(levels, True, key=lambda level: self._guess(level) < self._rate(level)) - 1)
+
+    def _climb(self, level: int) -> Carrying:
+        """By growing strides to a level that is carried and one that is not; then by halving."""
         top = self.space.levels - 1
-        level = max(0, bisect_left(range(top + 1), True, key=lambda level: self._guess(level) < self._rate(level)) - 1)
-        best = yield from self._carries(level)
+        best = yield from self._glance(level)
         up = best is not None
-        stride = max(1, self.space.levels // 16)
+        stride = 1 if up and self.bounds.carried >= 0 else max(1, self.space.levels // 16)
         while True:
             if best is not None:
                 self.bounds.carried = max(self.bounds.carried, self.space.level_of(best))
@@ -120,157 +114,92 @@ class Seeker:
                 break
             level = min(top, self.bounds.carried + stride) if up else max(0, self.bounds.failed - stride)
             stride *= 2
-            best = yield from self._carries(level)
-        return (yield from self._halve(self._carried()))
+            best = yield from self._glance(level)
+        return (yield from self._halve(self.ledger.carried()))
 
     def _halve(self, best: Point | None) -> Carrying:
         while self.bounds.failed - self.bounds.carried > 1:
             level = (self.bounds.carried + self.bounds.failed) // 2
-            found = yield from self._carries(level)
+            found = yield from self._glance(level)
             if found is None:
                 self.bounds.failed = level
             else:
                 best = found
                 self.bounds.carried = max(level, self.space.level_of(found))
                 self.bounds.failed = max(self.bounds.failed, self.bounds.carried + 1)
-        return best if best is not None else self._carried()
+        return best if best is not None else self.ledger.carried()
 
-    def _carried(self) -> Point | None:
-        """The best point that is known to pass."""
-        passed = [point for point, verdict in self._verdicts.items() if verdict.passed]
-        return max(
-            passed, key=lambda point: (self.space.level_of(point), -self.space.takes(point.counts)), default=None
-        )
+    def _glance(self, level: int) -> Carrying:
+        """A point of the level that passes, among the first few to be looked at."""
+        return (yield from self._carries(level, GLANCE))
 
-    def _carries(self, level: int) -> Carrying:
-        """A point of the level that passes, or None when none is left that could."""
+    def _carries(self, level: int, most: int | None = None) -> Carrying:
+        """A point of the level that passes, or None when none is left that could, or `most` have failed."""
         points = self.space.points(level)
-        if (known := next((point for point in points if self._known(point) is True), None)) is not None:
+        if (known := next((point for point in points if self.ledger.known(point) is True), None)) is not None:
             return known
-        left = [point for point in points if self._known(point) is None and not self._on_wrong_side(point)]
-        point = max(left, key=lambda point: self.estimate.rate_rps(point.counts), default=None)
-        while point is not None:
-            verdict = yield from self._settle(point)
+        left = self.ledger.open(points)
+        point = self._likeliest(left)
+        while point is not None and (most is None or most > 0):
+            verdict = yield from self.ledger.settle(point)
             if verdict.passed:
                 return point
-            left = [other for other in left if self._known(other) is None and not self._on_wrong_side(other)]
+            left = self.ledger.open(left)
             point = _towards(left, point, verdict.lean)
+            most = None if most is None else most - 1
         return None
+
+    def _likeliest(self, points: list[Point]) -> Point | None:
+        """The one most like the best that is known to pass, or that the estimate likes most."""
+        known = self.ledger.carried()
+        if known is None:
+            return max(points, key=lambda point: self.estimate.rate_rps(point.counts), default=None)
+        return min(points, key=lambda point: apart(point, known), default=None)
 
     def _neighbours(self, best: Point) -> Carrying:
         """One level up: the split of the answer, and one machine more and less of the first group."""
-        level = self.space.level_of(best) + 1
-        if level >= self.space.levels:
-            return None
-        points = self.space.points(level)
+        points = self.space.points(self.space.level_of(best) + 1)
         first = best.counts[:1]
         middle = min(range(len(points)), key=lambda index: abs(sum(points[index].counts[:1]) - sum(first)))
         for point in (points[middle], *points[max(0, middle - 1) : middle], *points[middle + 1 : middle + 2]):
-            if self._known(point, firmly=True) is None and (yield from self._settle(point, firmly=True)).passed:
+            if (
+                self.ledger.known(point, firmly=True) is None
+                and (yield from self.ledger.settle(point, firmly=True)).passed
+            ):
                 return point
         return None
 
     def _answer(self, best: Point) -> Seeking:
         level = self.space.level_of(best)
-        full = self._full[best]
+        full = yield from self.ledger.fully(best)
         sure = sureness(full.found, self.search.confidence)
-        low = yield from self._doubt(best, -1)
-        high = yield from self._doubt(best, +1)
+        low = yield from lowest(self.ledger, best)
+        high = yield from highest(self.ledger, best)
         return Answer(best, level, low, high, sure, full.found, None)
-
-    def _doubt(self, best: Point, way: int) -> Generator[tuple[Trial, ...], Mapping[Trial, Found], int]:
-        """How far down the answer might be pushed by other seeds, or how far up: the last level that is in doubt."""
-        level = self.space.level_of(best)
-        if self.search.seeds < 2:
-            return level
-        if way < 0:
-            if (yield from self._surely(best, best, passed=True)):
-                return level
-            below = max(0, level - 1)
-            if (yield from self._surely(self._near(below, best), best, passed=True)):
-                return below
-            return max(0, level - MOST_DOUBTED)
-        top = self.space.levels - 1
-        if level == top or (yield from self._surely(self._near(level + 1, best), best, passed=False)):
-            return level
-        return min(level + MOST_DOUBTED, top)
-
-    def _surely(
-        self, point: Point, best: Point, *, passed: bool
-    ) -> Generator[tuple[Trial, ...], Mapping[Trial, Found], bool]:
-        """Whether other seeds would say the same of this point."""
-        if not passed and (yield from all_surely_fail(point, self.search)):
-            return True
-        found = (yield from self._fully(point)).found
-        chance = sureness(found, self.search.confidence, self._full[best].found).chance
-        return chance >= self.search.confidence if passed else chance <= 1 - self.search.confidence
-
-    def _near(self, level: int, best: Point) -> Point:
-        """The point of another level that is most like the answer."""
-        points = self.space.points(level)
-        return min(points, key=lambda point: sum(abs(a - b) for a, b in zip(point.counts, best.counts, strict=True)))
 
     def _none(self) -> Seeking:
         """Nothing carries even the lowest level: which cluster came nearest?"""
-        points = sorted(self.space.points(0), key=lambda point: -self.estimate.rate_rps(point.counts))
         tried = []
-        for point in points[:3]:
-            tried.append((yield from self._fully(point)))
+        for point in self._nearest():
+            tried.append((yield from self.ledger.fully(point)))
         nearest = min(tried, key=lambda verdict: min(one.margin for one in verdict.found))
         return Answer(None, -1, -1, -1, None, nearest.found, nearest)
 
-    def _settle(self, point: Point, *, firmly: bool = False) -> Asking:
-        if point not in self._verdicts or (firmly and not self._verdicts[point].firm):
-            self.bounds.point = point
-            verdict = yield from settle(point, self.search, self._seeds, firmly=firmly)
-            self._verdicts[point] = verdict
-            if len(verdict.found) > 1 and not verdict.passed:
-                self._seeds = failing_first(self._seeds, verdict.found)
-        return self._verdicts[point]
+    def _nearest(self) -> list[Point]:
+        """Points of the lowest level, by what runs say that were not given up, and else by the estimate."""
 
-    def _fully(self, point: Point) -> Asking:
-        if point not in self._full:
-            self.bounds.point = point
-            full = yield from settle_fully(point, self.search)
-            self._full[point] = self._verdicts[point] = full
-            self._seeds = deciding_first(full.found)
-        return self._full[point]
+        def distance(point: Point) -> tuple[float, float]:
+            verdict = self.ledger.verdicts.get(point)
+            margin = inf if verdict is None else min(one.margin for one in verdict.found)
+            return margin, -self.estimate.rate_rps(point.counts)
 
-    def _known(self, point: Point, *, firmly: bool = False) -> bool | None:
-        """What was found of this point, or follows for it from others; `firmly`: from verdicts that are firm."""
-        own = self._verdicts.get(point)
-        if own is not None and own.firm >= firmly:
-            return own.passed
-        for other, verdict in self._verdicts.items():
-            if firmly and not verdict.firm:
-                continue
-            if verdict.passed and _easier(point, other):
-                return True
-            if not verdict.passed and _easier(other, point):
-                return False
-        return None
-
-    def _on_wrong_side(self, point: Point) -> bool:
-        """Whether a point that failed, at this level or a lower one, says that this one has too little of a group."""
-        level = self.space.level_of(point)
-        for other, verdict in self._verdicts.items():
-            if verdict.lean and len(point.counts) > 1 and level >= self.space.level_of(other):
-                if verdict.lean == FIRST and point.counts[0] < other.counts[0]:
-                    return True
-                if verdict.lean == SECOND and point.counts[0] > other.counts[0]:
-                    return True
-        return False
+        return sorted(self.space.points(0), key=distance)[:NEAREST]
 
     def _guess(self, level: int) -> float:
         return max(self.estimate.rate_rps(point.counts) for point in self.space.points(level))
 
     def _rate(self, level: int) -> float:
         return self.space.points(level)[0].rate_rps
-
-
-def _easier(one: Point, other: Point) -> bool:
-    """Whether `one` has no fewer machines of any group and no higher a rate than `other`."""
-    return one.rate_rps <= other.rate_rps and all(a >= b for a, b in zip(one.counts, other.counts, strict=True))
 
 
 def _towards(left: list[Point], failed: Point, lean: str) -> Point | None:

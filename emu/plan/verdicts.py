@@ -41,11 +41,11 @@ class Verdict:
 
 def settle(point: Point, search: Search, seeds: Sequence[int], *, firmly: bool) -> Asking:
     """As few trials as settle it, or, unless `firmly`, what the first of `seeds` says."""
-    if search.short_s < search.long_s:
+    if search.short_s < search.long_s and not firmly:
         trial = Trial(point, search.short_s, seeds[0])
         short = (yield (trial,))[trial]
-        if not firmly and (short.surely_failed or short.surely_passed):
-            return _verdict(point, [short], firm=len(seeds) == 1 and short.surely_failed)
+        if short.surely_failed:
+            return _verdict(point, [short], firm=len(seeds) == 1)
     found: list[Found] = []
     for seed in seeds:
         trial = Trial(point, search.long_s, seed)
@@ -69,10 +69,14 @@ def deciding_first(found: Sequence[Found]) -> tuple[int, ...]:
     return tuple(rising[rank] for rank in sorted(range(len(found)), key=lambda rank: abs(rank - deciding)))
 
 
-def failing_first(seeds: Sequence[int], found: Sequence[Found]) -> tuple[int, ...]:
-    """The seeds of a point that fails, which may not all have been run: first those that fail, by how much."""
-    margins = {seed: one.margin for seed, one in zip(seeds, found, strict=False) if not one.passed}
-    return tuple(sorted(seeds, key=lambda seed: (seed not in margins, margins.get(seed, 0.0))))
+def typical_first(seeds: Sequence[int], verdict: Verdict) -> tuple[int, ...]:
+    """The seeds of a firm verdict, which may not all have been heard: first those that say the same, by how nearly."""
+    apart = {
+        seed: abs(one.margin - 1)
+        for seed, one in zip(seeds, verdict.found, strict=False)
+        if one.passed == verdict.passed
+    }
+    return tuple(sorted(seeds, key=lambda seed: (seed not in apart, apart.get(seed, 0.0))))
 
 
 def all_surely_fail(point: Point, search: Search) -> Generator[tuple[Trial, ...], Mapping[Trial, Found], bool]:

@@ -9,7 +9,7 @@ from made_up import plan_with
 
 from emu.plan.schema import Search
 from emu.plan.trials import Found, Point, Trial
-from emu.plan.verdicts import Verdict, all_surely_fail, deciding_first, failing_first, settle
+from emu.plan.verdicts import Verdict, all_surely_fail, deciding_first, settle, typical_first
 
 MARGINS = st.lists(st.floats(0.5, 1.5).filter(lambda margin: margin != 1.0), min_size=1, max_size=7)
 POINT = Point((3, 2), 9.0)
@@ -48,11 +48,14 @@ def test_the_first_of_whole_runs_passes_just_when_most_do(margins: list[float]) 
 
 
 @given(MARGINS)
-def test_those_that_fail_by_least_come_first(margins: list[float]) -> None:
-    seeds = failing_first(range(len(margins)), [run(margin) for margin in margins])
-    failing = [margins[seed] for seed in seeds if margins[seed] > 1]
-    assert failing == sorted(failing) == [margins[seed] for seed in seeds[: len(failing)]]
+def test_those_that_say_what_most_say_come_first_and_the_nearest_before_them_all(margins: list[float]) -> None:
+    verdict, made = asked(search(len(margins)), margins, firmly=True)
+    seeds = typical_first(range(len(margins)), verdict)
+    heard = [trial.seed for trial in made]
+    agreeing = [seed for seed in heard if (margins[seed] < 1) == verdict.passed]
     assert sorted(seeds) == list(range(len(margins)))
+    assert sorted(seeds[: len(agreeing)]) == agreeing
+    assert abs(margins[seeds[0]] - 1) == min(abs(margins[seed] - 1) for seed in agreeing)
 
 
 @given(MARGINS)
@@ -75,9 +78,11 @@ def test_a_first_look_takes_one_run_and_says_so(margins: list[float]) -> None:
 
 
 @given(st.floats(0.5, 1.5))
-def test_a_short_run_speaks_only_if_it_is_sure(margin: float) -> None:
+def test_a_short_run_speaks_only_of_a_sure_failure(margin: float) -> None:
     _, made = asked(search(3, short_s=5.0), [margin] * 3, firmly=False)
-    assert [trial.duration_s for trial in made] == ([5.0] if margin * 1.1 < 1 or margin * 0.9 >= 1 else [5.0, 20.0])
+    assert [trial.duration_s for trial in made] == ([5.0] if margin * 0.9 >= 1 else [5.0, 20.0])
+    _, made = asked(search(3, short_s=5.0), [margin] * 3, firmly=True)
+    assert [trial.duration_s for trial in made] == [20.0, 20.0]
 
 
 @given(MARGINS)
