@@ -298,8 +298,8 @@ def build(
         rules = machine_rules(cluster, machine, index, incarnation, seated, found)
         core = classes.machine(rules, classes.of_machine)
         worker = site.workers[index]
-        checksum = worker.memory.checksum if is_faulty(scenario) else None
-        ports = MachinePorts(own, worker, link.port(index), wire.port(machine.name), client, log, reports, checksum)
+        checksums = worker.memory.checksums if is_faulty(scenario) else None
+        ports = MachinePorts(own, worker, link.port(index), wire.port(machine.name), client, log, reports, checksums)
         return MachineNode(machine.name, core, ports, heartbeat_ps)
 
     site.node_of = node_of

@@ -40,6 +40,7 @@ from emu.control.mixed import Scheduler, SchedulerRules
 from emu.control.parts import MachineParts
 from emu.control.request import Phase, Sequence
 from emu.control.terms import first_epoch, term_of
+from emu.control.transfer.chunks import LayerRange
 from emu.control.transfer.getting import READ_NO_MORE, Fetching
 from emu.control.transfer.leases import Key
 from emu.control.transfer.receiver import Receiver
@@ -83,9 +84,10 @@ class PutFailed(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """A signal came whose checksum is not that of the blocks that it names."""
+    """A signal came, and for these layers its checksums are not those of the blocks that it names."""
 
     signal: Signal
+    layers: tuple[LayerRange, ...]
 
 
 class Plan(NamedTuple):
@@ -346,15 +348,15 @@ class Machine:
     def _mismatched(self, mismatch: Mismatch, now: int) -> tuple[Command, ...]:
         signal = mismatch.signal
         if self.rules.get:
-            return self._read_again((signal.request_id, signal.attempt), now)
-        return self.receiver.garbled(signal, now)
+            return self._read_again((signal.request_id, signal.attempt), now, mismatch.layers)
+        return self.receiver.garbled(signal, mismatch.layers, now)
 
-    def _read_again(self, key: Key, now: int) -> tuple[Command, ...]:
+    def _read_again(self, key: Key, now: int, layers: tuple[LayerRange, ...] = ()) -> tuple[Command, ...]:
         receiver = self.receiver
         if not isinstance(receiver, Fetching) or key not in receiver.open:
             return ()
         wanted = receiver.open[key].state is Destination.GRANTED
-        commands = receiver.read_again(key, now)
+        commands = receiver.read_again(key, now, layers)
         if wanted and key not in receiver.open:
             commands += (self.attempts.lost(key, "abandoned", now),)
         return commands

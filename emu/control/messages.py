@@ -68,7 +68,7 @@ class Offer(NamedTuple):
     loan: int
     blocks: tuple[int, ...]
     sent_ps: int
-    checksum: int = 0  # of what stands there; 0: none was made
+    checksums: tuple[int, ...] = ()  # of what stands there, one for each group of layers; none: none were made
 
 
 class Signal(NamedTuple):
@@ -80,17 +80,17 @@ class Signal(NamedTuple):
     loan: int
     layers: tuple[tuple[int, int], ...]  # ranges (first, last), both included
     blocks: tuple[int, ...]
-    checksum: int = 0  # of what was put there; 0: none was made
+    checksums: tuple[int, ...] = ()  # of what was put there, one for each group of layers; none: none were made
     put: int = 1  # which of the transfer's puts went before it
 
 
 class Garbled(NamedTuple):
-    """Decode to prefill machine: what came for these layers is not what was sent. Put it again."""
+    """Decode to prefill machine: what came for these layers is not what was sent. Put them again, and no others."""
 
     request_id: int
     attempt: int
     machine: int
-    layers: tuple[int, int]  # first and last
+    layers: tuple[tuple[int, int], ...]  # ranges (first, last), both included
     sent_ps: int
     put: int  # of the signal that told of it: what was put again since may be whole
 

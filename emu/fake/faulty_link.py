@@ -3,7 +3,8 @@
 It takes the place of FakeLink in a run that faults may strike. A posted put cannot be recalled: it lands whatever
 becomes of its poster, unless the memory that it was to write into is gone, or it has stood still and `max_flight_ps`
 have passed since. Then it lands nowhere, its connection is broken, and whatever is posted on that fails too. Faults of
-puts hit the nth put between two machines, or any: it lands late or garbled, fails, or is never heard of again.
+puts hit the nth put between two machines, or any: it lands late, or with one layer garbled, fails, or is never heard
+of again.
 """
 
 from __future__ import annotations
@@ -192,7 +193,8 @@ class FaultyLink(FakeLink):
             self._doomed.discard(flow)
             super()._land(flow)
             if strike is not None:
-                flow.memory.garble(flow.put.target_blocks)
+                middle = sum(flow.put.layers) // 2
+                flow.memory.garble(flow.put.target_blocks, (middle, middle))
         else:
             self._fail(flow)
 

@@ -215,8 +215,7 @@ class FakeLink:
         del self._out[flow.source][flow]
         del self._in[put.target][flow]
         first, last = put.layers
-        whole = last - first + 1 == self.rules.layers
-        flow.memory.copy_from(flow.origin, put.source_blocks, put.target_blocks, whole)
+        flow.memory.copy_from(flow.origin, put.source_blocks, put.target_blocks, put.layers, self.rules.layers)
         self.recorder.write(
             Landed(
                 now,

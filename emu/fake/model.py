@@ -18,13 +18,20 @@ from attrs import define
 class Extent:
     """These blocks hold the request's blocks `first` and on, in this order; all of them, while it is `intact`.
 
-    All blocks of a write share one Extent, and a write over any of them says so: reading is then one comparison.
+    All blocks of a write share one Extent, and a write over any of them says so: reading is then one comparison. For
+    the layers of `flaws` they hold something else.
     """
 
     content: int
     first: int
     blocks: list[int]
     intact: bool = True
+    flaws: frozenset[int] = frozenset()
+
+    def seen(self, layers: frozenset[int] | None) -> int:
+        """Its content, or what is there instead for all layers, or for these."""
+        flaws = self.flaws if layers is None else self.flaws & layers
+        return _digest(repr([self.content, sorted(flaws)])) if flaws else self.content
 
 
 class KvMemory:
@@ -55,32 +62,61 @@ class KvMemory:
         extent.blocks.append(block)
         self._held[block] = extent
 
-    def copy_from(self, source: KvMemory, source_blocks: tuple[int, ...], blocks: tuple[int, ...], whole: bool) -> None:
-        """What a landing put writes; a part of the layers does not make a usable block."""
+    def copy_from(
+        self,
+        source: KvMemory,
+        source_blocks: tuple[int, ...],
+        blocks: tuple[int, ...],
+        layers: tuple[int, int],
+        of_layers: int,
+    ) -> None:
+        """What a landing put of these layers (first and last) writes: all of a cache, or a part of what is there."""
         extent = source._at(source_blocks[0]) if source_blocks else None
-        if whole and extent is not None and source.read(source_blocks, extent.content) == extent.content:
-            self.write(blocks, extent.content)
-        else:
-            self.write(blocks, _digest(repr([source._seen(source_blocks), whole])))
+        sound = extent is not None and source.read(source_blocks, extent.content) == extent.content
+        content = extent.content if extent is not None and sound else _digest(repr(source._seen(source_blocks)))
+        written = frozenset(range(layers[0], layers[1] + 1))
+        if len(written) == of_layers:
+            self.write(blocks, content)
+            return
+        there = self._at(blocks[0]) if blocks else None
+        if there is not None and there.intact and there.first == 0 and there.blocks == list(blocks):
+            if there.content == content:
+                there.flaws -= written
+                return
+            if not sound:
+                there.flaws |= written
+                return
+        self.write(blocks, content).flaws = frozenset(range(of_layers)) - written
 
     def holds(self, block: int, content: int, place: int) -> bool:
         """Whether `block` holds block `place` of the request with that content."""
         return self._seen((block,)) == [(content, place)]
 
-    def garble(self, blocks: Sequence[int]) -> None:
-        """What stands in these blocks is nobody's any more."""
-        self.write(blocks, _digest(repr([self._seen(blocks), "garbled"])))
+    def garble(self, blocks: Sequence[int], layers: tuple[int, int]) -> None:
+        """What stands in these blocks for these layers (first and last) is nobody's any more."""
+        for extent in {self._at(block): None for block in blocks}:
+            if extent is not None:
+                extent.flaws |= frozenset(range(layers[0], layers[1] + 1))
 
-    def checksum(self, blocks: Sequence[int]) -> int:
-        """Of what stands in these blocks, in this order: the same wherever the same was written."""
-        return _digest(repr(self._runs(blocks)))
+    def checksums(self, blocks: Sequence[int], ranges: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+        """Of what stands in these blocks, in this order, for each range of layers: equal wherever the same was written."""
+        if any(extent is not None and extent.flaws for extent in set(map(self._at, blocks))):
+            layers = (frozenset(range(first, last + 1)) for first, last in ranges)
+            return tuple(_digest(repr(self._runs(blocks, these))) for these in layers)
+        return (_digest(repr(self._runs(blocks))),) * len(ranges)
 
     def read(self, blocks: Sequence[int], content: int) -> int:
         """The fingerprint of what an attention over these blocks sees: `content` itself when all is as it should be."""
         place, wanted = 0, len(blocks)
         while place < wanted:
             extent = self._at(blocks[place])
-            if extent is None or not extent.intact or extent.content != content or extent.first != place:
+            if (
+                extent is None
+                or not extent.intact
+                or extent.flaws
+                or extent.content != content
+                or extent.first != place
+            ):
                 return self._read_one_by_one(blocks, content)
             end = min(place + len(extent.blocks), wanted)
             if list(blocks[place:end]) != extent.blocks[: end - place]:
@@ -105,8 +141,8 @@ class KvMemory:
         """Content and place of what each block holds; (0, 0) for nothing."""
         return [(content, first + place) for content, first, count in self._runs(blocks) for place in range(count)]
 
-    def _runs(self, blocks: Sequence[int]) -> list[tuple[int, int, int]]:
-        """The same as content, first place and count, in runs as long as can be; (0, 0, 1) for nothing."""
+    def _runs(self, blocks: Sequence[int], layers: frozenset[int] | None = None) -> list[tuple[int, int, int]]:
+        """Content, first place and count, for all layers or these, in runs as long as can be; (0, 0, 1) for nothing."""
         runs: list[tuple[int, int, int]] = []
         at, wanted = 0, len(blocks)
         while at < wanted:
@@ -115,7 +151,7 @@ class KvMemory:
             count = 1
             if extent is not None:
                 start = extent.blocks.index(blocks[at])
-                content, first = extent.content, extent.first + start
+                content, first = extent.seen(layers), extent.first + start
                 end = min(at + len(extent.blocks) - start, wanted)
                 if extent.intact and list(blocks[at:end]) == extent.blocks[start : start + end - at]:
                     count = end - at

@@ -29,6 +29,7 @@ from emu.control.messages import (
     Reserve,
     Signal,
 )
+from emu.control.transfer.chunks import LayerRange, groups, merge
 from emu.control.transfer.getting import Wanted
 from emu.node.codes import REASONS
 from emu.node.mailbox import Mailbox
@@ -47,7 +48,8 @@ class MachinePorts:
     client: Client
     recorder: Recorder
     reports: Reports
-    checksum: Callable[[tuple[int, ...]], int] | None = None  # of what stands in these blocks; None: nothing is garbled
+    # of what stands in these blocks, for each of these ranges of layers; None: nothing is ever garbled
+    checksums: Callable[[tuple[int, ...], tuple[LayerRange, ...]], tuple[int, ...]] | None = None
 
 
 @define
@@ -95,7 +97,7 @@ class MachineNode:
             c.Put: self._put,
             c.MakeOffer: self._make_offer,
             c.Fetch: self._fetch,
-            c.PostSignal: ports.link.signal if ports.checksum is None else self._post_signal,
+            c.PostSignal: ports.link.signal if ports.checksums is None else self._post_signal,
             c.WatchDrain: lambda watch: ports.link.watch(watch.request_id, watch.attempt),
             c.Commit: self._commit,
             c.Release: self._release,
@@ -155,7 +157,7 @@ class MachineNode:
         reports = ports.reports
         while True:
             for message in self.inbox.drain():
-                self._feed(message if ports.checksum is None else self._checked(message))
+                self._feed(message if ports.checksums is None else self._checked(message))
                 if type(message) is Offer:
                     self._note_offer(message)
                 if type(message) is Signal:
@@ -207,10 +209,10 @@ class MachineNode:
                     self.inbox.signal.set()
 
     def _make_offer(self, make: c.MakeOffer) -> None:
-        """With the checksum of what stands in its blocks."""
-        offer, checksum = make.message, self._ports.checksum
-        if checksum is not None:
-            offer = offer._replace(checksum=checksum(offer.blocks))
+        """With the checksums of what stands in its blocks."""
+        offer = make.message
+        if self._ports.checksums is not None:
+            offer = offer._replace(checksums=self._checksums(offer.blocks))
         self._ports.wire.send(make.machine, offer)
 
     def _note_offer(self, offer: Offer) -> None:
@@ -231,18 +233,24 @@ class MachineNode:
         self._record(e.TransferStarted(now, fetch.source, self._index, *key, *put.layers, moved, 0))
 
     def _post_signal(self, post: c.PostSignal) -> None:
-        """With the checksum of what stands here behind it."""
-        signal, checksum = post.signal, self._ports.checksum
-        assert checksum is not None
+        """With the checksums of what stands here behind it."""
+        signal = post.signal
         blocks = self.core.sender.open[signal.request_id, signal.attempt].loan.blocks
-        self._ports.link.signal(post._replace(signal=signal._replace(checksum=checksum(tuple(blocks)))))
+        checksums = self._checksums(tuple(blocks))
+        self._ports.link.signal(post._replace(signal=signal._replace(checksums=checksums)))
 
     def _checked(self, message: m.Event) -> m.Event:
         """A signal only if its data is here as it was sent."""
-        checksum = self._ports.checksum
-        if type(message) is Signal and checksum is not None and message.checksum != checksum(message.blocks):
-            return m.Mismatch(message)
-        return message
+        if type(message) is not Signal:
+            return message
+        ranges = zip(groups(self.core.rules.layers), message.checksums, self._checksums(message.blocks), strict=True)
+        wrong = merge(layers for layers, sent, here in ranges if sent != here)
+        return m.Mismatch(message, wrong) if wrong else message
+
+    def _checksums(self, blocks: tuple[int, ...]) -> tuple[int, ...]:
+        checksums = self._ports.checksums
+        assert checksums is not None
+        return checksums(blocks, groups(self.core.rules.layers))
 
     def _assigned(self, assign: Assign) -> None:
         if not self.core.admits(assign):

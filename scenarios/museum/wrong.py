@@ -14,6 +14,7 @@ from emu.control.machine import Machine, Mismatch, PutFailed
 from emu.control.messages import Acknowledge, Assign, Reserve
 from emu.control.mixed import Scheduler
 from emu.control.request import Sequence
+from emu.control.transfer.chunks import LayerRange
 from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Outgoing, Sender
@@ -86,8 +87,8 @@ class KeepsItsOldPeer(Sender):
 
     agreed: dict[int, Put] = field(factory=dict)
 
-    def _post(self, transfer: Outgoing) -> Put:
-        put = super()._post(transfer)
+    def _post(self, transfer: Outgoing, layers: LayerRange) -> Put:
+        put = super()._post(transfer, layers)
         first = self.agreed.setdefault(put.request_id, put)
         return put._replace(target_loan=first.target_loan, target_blocks=first.target_blocks)
 

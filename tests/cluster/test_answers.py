@@ -45,9 +45,14 @@ def test_a_wrong_byte_is_loud(monkeypatch: pytest.MonkeyPatch) -> None:
     copy = KvMemory.copy_from
 
     def swapped(
-        self: KvMemory, source: KvMemory, source_blocks: tuple[int, ...], blocks: tuple[int, ...], whole: bool
+        self: KvMemory,
+        source: KvMemory,
+        source_blocks: tuple[int, ...],
+        blocks: tuple[int, ...],
+        layers: tuple[int, int],
+        of_layers: int,
     ) -> None:
-        copy(self, source, source_blocks[::-1], blocks, whole)
+        copy(self, source, source_blocks[::-1], blocks, layers, of_layers)
 
     monkeypatch.setattr(KvMemory, "copy_from", swapped)
     assert answers(written(scenario, rows_)) != right

@@ -1,7 +1,7 @@
 """Machines die and messages are lost, and every request completes with the tokens that it would have had."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from attrs import frozen
@@ -146,6 +146,21 @@ def test_what_does_not_arrive_as_it_was_sent_is_put_again(kind: str, count: int,
     again = len(found.of(e.TransferStarted)) - len(LOAD)
     assert (again > 0) is (kind in ("post_fail", "corrupt"))
     assert bool(found.of(e.AttemptLost)) is (again > 3), "so often, and then it is tried elsewhere"
+    assert found.answers == plain
+    assert found.broken == ()
+
+
+@pytest.mark.parametrize("direction", ["put", "get"])
+def test_only_the_layers_that_came_wrong_are_sent_again(
+    direction: Literal["put", "get"], plain: dict[int, int]
+) -> None:
+    found = struck(Fault(kind="corrupt", nth=2, count=2), transfer=Transfer(direction=direction))
+    sent: dict[int, list[tuple[int, int]]] = {}
+    for entry in found.entries:
+        if isinstance(entry, e.TransferStarted):
+            sent.setdefault(entry.request, []).append((entry.first_layer, entry.last_layer))
+    assert sent.pop(1) == [(0, 79), (30, 39), (30, 39)], "the group of layer 39, and of layer 34 when it is spoilt too"
+    assert set(map(tuple, sent.values())) == {((0, 79),)}
     assert found.answers == plain
     assert found.broken == ()
 

@@ -7,8 +7,10 @@ with what was promised as sets, never as counts. Blocks and bytes must stay out.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 LayerRange = tuple[int, int]  # first and last layer, both included
+GROUPS: Final = 8  # of a cache's layers, each with a checksum of its own
 
 
 def merge(ranges: Iterable[LayerRange]) -> tuple[LayerRange, ...]:
@@ -29,6 +31,16 @@ def merge(ranges: Iterable[LayerRange]) -> tuple[LayerRange, ...]:
 def whole(layers: int) -> tuple[LayerRange, ...]:
     """All of `layers` layers."""
     return ((0, layers - 1),)
+
+
+def groups(layers: int) -> tuple[LayerRange, ...]:
+    """All of `layers` layers in up to GROUPS ranges as long as each other, but for the last.
+
+    >>> groups(20)
+    ((0, 2), (3, 5), (6, 8), (9, 11), (12, 14), (15, 17), (18, 19))
+    """
+    size = -(-layers // GROUPS)
+    return tuple((first, min(first + size, layers) - 1) for first in range(0, layers, size))
 
 
 def acknowledgement(ranges: Iterable[LayerRange]) -> tuple[int, tuple[LayerRange, ...]]:

@@ -15,7 +15,7 @@ from attrs import define, field
 from emu.control.commands import Command, Fetch, MakeOffer, Put, Release, Send
 from emu.control.messages import Abandon, Acknowledge, Heartbeat, Offer, Reserve, Signal
 from emu.control.request import Sequence
-from emu.control.transfer.chunks import whole
+from emu.control.transfer.chunks import LayerRange, whole
 from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.receiver import Incoming, Receiver
 from emu.control.transfer.sender import Outgoing, Sender, key_of
@@ -119,6 +119,7 @@ class Wanted(Incoming):
 
     offer: Offer | None = None
     reads: int = 0
+    missing: tuple[LayerRange, ...] = ()  # that were read last, if not all of them were
     read_ps: int = 0  # when the latest read was posted
 
 
@@ -192,7 +193,8 @@ class Fetching(Receiver):
         self.pool.pin(loan)
         self.queued_blocks -= wanted.blocks
         self.granted_blocks += wanted.blocks
-        return self._read(wanted, now)
+        wanted.reads = 1
+        return self._read(wanted, whole(self.layers)[0], now)
 
     def signalled(self, signal: Signal, now: int) -> tuple[Sequence | None, tuple[Command, ...]]:
         """The read is done."""
@@ -204,16 +206,19 @@ class Fetching(Receiver):
         sequence, commands = super().signalled(signal, now)
         return sequence, (*commands, self._last_word(wanted, now)) if fenced else commands
 
-    def garbled(self, signal: Signal, now: int) -> tuple[Command, ...]:
-        return self.read_again((signal.request_id, signal.attempt), now)
+    def garbled(self, signal: Signal, layers: tuple[LayerRange, ...], now: int) -> tuple[Command, ...]:
+        return self.read_again((signal.request_id, signal.attempt), now, layers)
 
-    def read_again(self, key: Key, now: int) -> tuple[Command, ...]:
-        """What was read did not come, or not as it was offered. So often, and then it is given up, for good."""
+    def read_again(self, key: Key, now: int, layers: tuple[LayerRange, ...] = ()) -> tuple[Command, ...]:
+        """These layers, or all that was read last, did not come as they were offered. So often, and then the cache is
+        given up, for good."""
         wanted = self.open.get(key)
         if not isinstance(wanted, Wanted) or wanted.loan is None:
             return ()
         if wanted.state is Destination.GRANTED and wanted.reads < MOST_READS and self.rights.holds(key, now):
-            return (self._read(wanted, now),)
+            wanted.missing = layers or wanted.missing
+            wanted.reads += 1
+            return tuple(self._read(wanted, missing, now) for missing in wanted.missing or whole(self.layers))
         self.pool.unpin(wanted.loan)
         event = DestinationEvent.SIGNAL if wanted.state is Destination.FENCED else DestinationEvent.ABANDON
         return self._clear(wanted, event, "abandoned", -1), self._last_word(wanted, now)
@@ -268,18 +273,16 @@ class Fetching(Receiver):
                 wanted.setdefault(incoming.reserve.prefill_machine, []).append(key)
         return tuple(Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
 
-    def _read(self, wanted: Wanted, now: int) -> Command:
+    def _read(self, wanted: Wanted, layers: LayerRange, now: int) -> Command:
         wanted.read_ps = now
         offer, loan = wanted.offer, wanted.loan
         assert offer is not None
         assert loan is not None
-        wanted.reads += 1
         request = offer.request
         blocks = tuple(loan.blocks[: len(offer.blocks)])
         key = (request.request_id, offer.attempt)
-        layers = whole(self.layers)[0]
         put = Put(*key, self.here, offer.blocks, loan.number, blocks, request.prompt_tokens, layers, follow=False)
-        done = Signal(*key, offer.machine, loan.number, (layers,), blocks, offer.checksum)
+        done = Signal(*key, offer.machine, loan.number, whole(self.layers), blocks, offer.checksums)
         return Fetch(offer.machine, put, done, len(loan.blocks), wanted.reads == 1, wanted.reserve.sent_ps)
 
     def _last_word(self, wanted: Incoming, now: int) -> Command:

@@ -18,7 +18,7 @@ from emu.control.blocks import BlockPool, Loan
 from emu.control.commands import Command, Commit, Lend, Release, Send
 from emu.control.messages import Abandon, Acknowledge, Garbled, Grant, Heartbeat, Reserve, Signal
 from emu.control.request import Move, Phase, Sequence
-from emu.control.transfer.chunks import acknowledgement, merge, whole
+from emu.control.transfer.chunks import LayerRange, acknowledgement, merge, whole
 from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.states import Destination, DestinationEvent, next_destination
 
@@ -123,15 +123,15 @@ class Receiver:
         commit = Commit(incoming.reserve.prefill_machine, acknowledge, signal.layers, loan.number, prompt_blocks)
         return sequence, (commit,)
 
-    def garbled(self, signal: Signal, now: int) -> tuple[Command, ...]:
-        """The data is here, and not what was sent: it is asked for again, unless it is not wanted any more."""
+    def garbled(self, signal: Signal, layers: tuple[LayerRange, ...], now: int) -> tuple[Command, ...]:
+        """The data is here, and these layers are not what was sent: they are asked for again, if they are wanted."""
         key = (signal.request_id, signal.attempt)
         incoming = self.open.get(key)
         if incoming is None:
             return ()
         if incoming.state is Destination.FENCED:
             return (self._clear(incoming, DestinationEvent.SIGNAL, "expired", -1),)
-        return (Send(signal.machine, Garbled(*key, self.here, whole(self.layers)[0], now, signal.put)),)
+        return (Send(signal.machine, Garbled(*key, self.here, layers, now, signal.put)),)
 
     def abandoned(self, message: Abandon, now: int) -> tuple[Command, ...]:
         """The source puts nothing more, and nothing is in flight."""

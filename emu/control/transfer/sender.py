@@ -16,7 +16,7 @@ from emu.control.blocks import BlockPool, Loan
 from emu.control.commands import Command, PostSignal, Put, Release, Send, WatchDrain
 from emu.control.messages import Abandon, Acknowledge, Garbled, Grant, Heartbeat, Signal
 from emu.control.request import Sequence
-from emu.control.transfer.chunks import whole
+from emu.control.transfer.chunks import LayerRange, whole
 from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.states import Source, SourceEvent, next_source
 
@@ -35,6 +35,7 @@ class Outgoing:
     asked: int = 0  # heartbeats since the signal was posted, by which the destination still waits for it
     signals: int = 1
     puts: int = 1
+    missing: tuple[LayerRange, ...] = ()  # that were put last, if not all of them were
     failed: bool = False  # the put that follows the prefill under way
     posted_ps: int = 0  # when its latest signal was
 
@@ -212,10 +213,11 @@ class Sender:
         """What came is not what was sent; unless it has gone again since, and may be in use there by now."""
         key = (message.request_id, message.attempt)
         transfer = self.open.get(key)
-        return () if transfer is None or message.put != transfer.puts else self.put_again(key, now)
+        return () if transfer is None or message.put != transfer.puts else self.put_again(key, now, message.layers)
 
-    def put_again(self, key: Key, now: int) -> tuple[Command, ...]:
-        """What was put did not come, or not as it was sent. All of it goes again, so often, and while it may."""
+    def put_again(self, key: Key, now: int, layers: tuple[LayerRange, ...] = ()) -> tuple[Command, ...]:
+        """These layers, or all that was put last, did not come as they were sent: they go again, so often, and while
+        they may."""
         transfer = self.open.get(key)
         if transfer is None or transfer.state is Source.DRAINING:
             return ()
@@ -226,7 +228,9 @@ class Sender:
         transfer.puts += 1
         if transfer.puts > MOST_PUTS or not self.rights.holds(key, now):
             return self.give_up(key, "put_failed", now)
-        return self._post(transfer), self._signal(transfer, now)
+        transfer.missing = layers or transfer.missing
+        posts = (self._post(transfer, missing) for missing in transfer.missing or whole(self.layers))
+        return *posts, self._signal(transfer, now)
 
     def watches(self) -> tuple[Command, ...]:
         """Ask again for the completions without which blocks stay pinned, since one may be lost."""
@@ -242,9 +246,9 @@ class Sender:
 
     def _put(self, transfer: Outgoing) -> Put:
         self.pool.pin(transfer.loan)
-        return self._post(transfer)
+        return self._post(transfer, whole(self.layers)[0])
 
-    def _post(self, transfer: Outgoing) -> Put:
+    def _post(self, transfer: Outgoing, layers: LayerRange) -> Put:
         grant, loan, request = transfer.grant, transfer.loan, transfer.sequence.request
         assert grant is not None
         return Put(
@@ -255,7 +259,7 @@ class Sender:
             target_loan=grant.loan,
             target_blocks=grant.blocks[: len(loan.blocks)],
             prompt_tokens=request.prompt_tokens,
-            layers=whole(self.layers)[0],
+            layers=layers,
             follow=transfer.state is Source.STREAMING,
         )
 

@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emu.control.transfer.chunks import LayerRange, acknowledgement, merge, whole
+from emu.control.transfer.chunks import LayerRange, acknowledgement, groups, merge, whole
 
 steady = settings(deadline=None, derandomize=True)
 
@@ -57,3 +57,11 @@ def test_a_cache_that_was_cut_anywhere_is_whole_again(count: int, cuts: list[int
 def test_nothing_has_arrived() -> None:
     assert merge([]) == ()
     assert acknowledgement([]) == (0, ())
+
+
+@given(st.integers(1, 200))
+def test_groups_are_all_of_the_layers_once_and_few(count: int) -> None:
+    found = groups(count)
+    assert merge(found) == whole(count)
+    assert sum(last - first + 1 for first, last in found) == count
+    assert len(found) <= 8
