@@ -74,10 +74,10 @@ class KvMemory:
         extent = source._at(source_blocks[0]) if source_blocks else None
         sound = extent is not None and source.read(source_blocks, extent.content) == extent.content
         content = extent.content if extent is not None and sound else _digest(repr(source._seen(source_blocks)))
-        written = frozenset(range(layers[0], layers[1] + 1))
-        if len(written) == of_layers:
+        if layers == (0, of_layers - 1):
             self.write(blocks, content)
             return
+        written = frozenset(range(layers[0], layers[1] + 1))
         there = self._at(blocks[0]) if blocks else None
         if there is not None and there.intact and there.first == 0 and there.blocks == list(blocks):
             if there.content == content:
@@ -99,7 +99,7 @@ class KvMemory:
                 extent.flaws |= frozenset(range(layers[0], layers[1] + 1))
 
     def checksums(self, blocks: Sequence[int], ranges: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-        """Of what stands in these blocks, in this order, for each range of layers: equal wherever the same was written."""
+        """Of what these blocks hold, in this order, for each range of layers: equal wherever the same was written."""
         if any(extent is not None and extent.flaws for extent in set(map(self._at, blocks))):
             layers = (frozenset(range(first, last + 1)) for first, last in ranges)
             return tuple(_digest(repr(self._runs(blocks, these))) for these in layers)

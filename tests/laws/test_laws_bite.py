@@ -104,8 +104,8 @@ def _reserves_for_rejected(original: Any, router: Router, submit: Any, now: int)
     return commands
 
 
-def _back_to_front(original: Any, sender: Sender, transfer: Any) -> c.Put:
-    put = original(sender, transfer)
+def _back_to_front(original: Any, sender: Sender, transfer: Any, layers: tuple[int, int]) -> c.Put:
+    put = original(sender, transfer, layers)
     return put._replace(target_blocks=put.target_blocks[::-1])  # type: ignore[no-any-return]
 
 
@@ -176,8 +176,8 @@ def _gives_up_at_once(original: Any, sender: Sender, key: Any, reason: str, now:
     return commands
 
 
-def _signals_half(original: Any, sender: Sender, transfer: Any) -> c.PostSignal:
-    post: c.PostSignal = original(sender, transfer)
+def _signals_half(original: Any, sender: Sender, transfer: Any, now: int) -> c.PostSignal:
+    post: c.PostSignal = original(sender, transfer, now)
     return post._replace(signal=post.signal._replace(layers=((0, 39),)))
 
 
