@@ -6,6 +6,7 @@ tied together.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -30,8 +31,8 @@ from tui.widgets.ask import AskChoice, AskText
 from tui.widgets.canvas import Canvas
 
 FRAMES_PER_S: Final = 20
-BUDGET_S: Final = 0.02  # of a frame, for reading
-LIVE_BUDGET_S: Final = 0.04  # what a run writes is read as it comes
+SLICE_S: Final = 0.004  # of reading, before keys and screens have their turn
+IDLE_S: Final = 0.01  # where there is nothing to read
 SAY_S: Final = 6.0  # how long a message stays
 
 
@@ -51,7 +52,7 @@ class Cockpit(App[None]):
         self._palette = Palette(theme)
         self._canvas = Canvas(self._palette)
         self._then_s = time.perf_counter()
-        self._said_s = 0.0
+        self._said_s = self._drawn_s = 0.0
         self._shown: tuple[object, ...] = ()
         self._before_help = "cluster"
         self._keys: dict[str, Callable[[], object]] = self._table()
@@ -66,23 +67,31 @@ class Cockpit(App[None]):
     def on_mount(self) -> None:
         self._canvas.focus()
         self.set_interval(1 / FRAMES_PER_S, self._frame)
+        self.run_worker(self._read())
+
+    async def _read(self) -> None:
+        """Read and play in slices, for as long as there is a screen: what keys ask for never waits for a long piece."""
+        while True:
+            now_s = time.perf_counter()
+            wall_s, self._then_s = now_s - self._then_s, now_s
+            more = False
+            try:
+                more = self.player.tick(wall_s, SLICE_S)
+            except Refusal as refused:
+                self.say(str(refused))
+            await asyncio.sleep(0 if more else IDLE_S)
 
     def _frame(self) -> None:
         now_s = time.perf_counter()
-        wall_s, self._then_s = now_s - self._then_s, now_s
-        try:
-            if self.operator is not None:
-                self._heed(self.operator)
-            elif self.player.live and self.player.reader.over:
-                self.player.told(0, live=False)  # the run that was followed has ended
-            self.player.tick(wall_s, LIVE_BUDGET_S if self.player.live else BUDGET_S)
-        except Refusal as refused:
-            self.say(str(refused))
+        if self.operator is not None:
+            self._heed(self.operator)
+        elif self.player.live and self.player.reader.over:
+            self.player.told(0, live=False)  # the run that was followed has ended
         if self.deck.message and now_s - self._said_s > SAY_S:
             self.deck.message = ""
         player = self.player
         shown = (player.at_ps, player.end_ps, player.playing, player.reader.read_bytes, self.deck.message, player.live)
-        if shown != self._shown:  # where nothing moves, nothing is drawn
+        if shown != self._shown and now_s - self._drawn_s > 0.5 / FRAMES_PER_S:  # where nothing moves, nothing is drawn
             self._shown = shown
             self.draw()
 
@@ -101,6 +110,7 @@ class Cockpit(App[None]):
         scene = self.deck.scene(playing=playing, steered=operator is not None and operator.running)
         self._canvas.show(self.deck.draw(scene, size.width, size.height))
         self.frames += 1
+        self._drawn_s = time.perf_counter()
 
     def say(self, words: str) -> None:
         """A line beside the pages' names, for some seconds."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from math import isinf
 from typing import Final
 
 from emu.view.incident import headline
-from emu.view.survey import Mark
 from tui.glyphs import EIGHTHS, EMPTY, Line, Span, Target, clock, cut, fit_line, resample, width_of
 from tui.scene import Scene
 from tui.screens.page import Page
@@ -14,6 +14,7 @@ from tui.screens.page import Page
 MARKS: Final = "LFDhlxrcsmp"
 _MARK_ROLES: Final = ("bad", "bad", "bad", "good", "warn", "bad", "bad", "warn", "warn", "mixed", "warn")
 SMALLEST: Final = (40, 10)
+MOST_EXACT: Final = 2000  # marks that are drawn one by one
 
 
 def pace_word(pace: float) -> str:
@@ -88,39 +89,50 @@ def timeline(scene: Scene, width: int) -> list[Line]:
     end_ps = max(now.end_ps, 1)
     room = width - 2
     here = min(room - 1, now.at_ps * room // end_ps)
-    cells = [" "] * room
-    ranks = [len(MARKS)] * room
-    for mark in scene.survey.marks:
-        column = min(room - 1, mark.at_ps * room // end_ps)
-        if mark.mark < ranks[column]:
-            ranks[column], cells[column] = mark.mark, MARKS[mark.mark]
-    _counted_marks(scene, cells, ranks, room, end_ps)
-    first: list[Span] = [Span(" ")]
-    for column, glyph in enumerate(cells):
-        target = Target("time", (2 * column + 1) * end_ps // (2 * room))
-        role = "playhead" if column == here else _MARK_ROLES[ranks[column]] if ranks[column] < len(MARKS) else "dim"
-        first.append(Span("▼" if column == here and glyph == " " else glyph, role, target))
+    ranks = _mark_ranks(scene, room, end_ps)
+    cells = [" " if rank is None else MARKS[rank] for rank in ranks]
+    roles = ["dim" if rank is None else _MARK_ROLES[rank] for rank in ranks]
+    roles[here] = "playhead"
+    if cells[here] == " ":
+        cells[here] = "▼"
     values: list[float | None] = [float(each.completed) for each in scene.survey.intervals]
-    columns = resample(values, room)
+    columns = resample(values, room) or [None] * room
     top = max((value for value in columns if value is not None), default=0.0) or 1.0
-    second: list[Span] = [Span(" ")]
-    for column in range(room):
-        value = columns[column] if column < len(columns) else None
-        glyph = EIGHTHS[max(1, round(8 * value / top))] if value else "▁"
-        role = "playhead" if column == here else "good" if column < here else "ahead"
-        second.append(Span(glyph, role, Target("time", (2 * column + 1) * end_ps // (2 * room))))
-    return [tuple(first), tuple(second)]
+    heights = [EIGHTHS[max(1, round(8 * value / top))] if value else "▁" for value in columns]
+    passed = ["good"] * here + ["playhead"] + ["ahead"] * (room - here - 1)
+    return [_scale(cells, roles, end_ps), _scale(heights, passed, end_ps)]
 
 
-def _counted_marks(scene: Scene, cells: list[str], ranks: list[int], room: int, end_ps: int) -> None:
-    """Marks that were too many to keep are still counted by interval."""
-    if not scene.survey.left_out:
-        return
-    for number, interval in enumerate(scene.survey.intervals):
-        column = min(room - 1, number * scene.survey.interval_ps * room // end_ps)
-        for mark in Mark:
-            if interval.marks[mark] and mark < ranks[column]:
-                ranks[column], cells[column] = mark, MARKS[mark]
+def _mark_ranks(scene: Scene, room: int, end_ps: int) -> list[int | None]:
+    """The worst mark of each column. Where there are very many, or not all were kept, by interval."""
+    survey = scene.survey
+    ranks: list[int | None] = [None] * room
+    if survey.left_out or len(survey.marks) > MOST_EXACT:
+        found = (
+            (number * survey.interval_ps, next(mark for mark, count in enumerate(interval.marks) if count))
+            for number, interval in enumerate(survey.intervals)
+            if any(interval.marks)
+        )
+    else:
+        found = ((mark.at_ps, mark.mark) for mark in survey.marks)
+    for at_ps, rank in found:
+        column = min(room - 1, at_ps * room // end_ps)
+        worst = ranks[column]
+        if worst is None or rank < worst:
+            ranks[column] = rank
+    return ranks
+
+
+def _scale(cells: list[str], roles: list[str], end_ps: int) -> Line:
+    """Characters that stand for times from 0 to `end_ps`, in as few spans as there are changes of role."""
+    spans: list[Span] = [Span(" ")]
+    first = 0
+    for role, same in groupby(roles):
+        last = first + len(list(same))
+        target = Target("times", f"{first * end_ps // len(roles)}:{last * end_ps // len(roles)}")
+        spans.append(Span("".join(cells[first:last]), role, target))
+        first = last
+    return tuple(spans)
 
 
 def _keys(scene: Scene, page: Page, width: int) -> Line:

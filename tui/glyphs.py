@@ -15,7 +15,10 @@ FILL: Final = "█▓▒░✗·"  # running, reserved, held, pinned, orphan, fr
 
 
 class Target(NamedTuple):
-    """What a click on a span asks for: `kind` is request, machine, link (0>3), time, page or key."""
+    """What a click on a span asks for: `kind` is request, machine, link (0>3), time, page or key.
+
+    Of kind times (`low:high`, in picoseconds) a span is a scale: which time is meant follows from where it was clicked.
+    """
 
     kind: str
     value: int | str
@@ -31,6 +34,15 @@ class Span(NamedTuple):
 
 Line: TypeAlias = tuple[Span, ...]
 EMPTY: Final[Line] = ()
+
+
+def pointed(span: Span, offset: int) -> Target | None:
+    """Where a click on that character of a span leads."""
+    target = span.target
+    if target is None or target.kind != "times":
+        return target
+    low, high = map(int, str(target.value).split(":"))
+    return Target("time", low + (2 * offset + 1) * (high - low) // (2 * len(span.text)))
 
 
 def plain(lines: Iterable[Line]) -> str:

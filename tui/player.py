@@ -47,21 +47,23 @@ class Player:
             self.follow = self.playing = False
         self.live = live
 
-    def tick(self, wall_s: float, budget_s: float) -> None:
-        """`wall_s` have passed since the last call; `budget_s` may be spent on reading."""
-        self.reader.advance(budget_s)
+    def tick(self, wall_s: float, budget_s: float) -> bool:
+        """`wall_s` have passed since the last call; `budget_s` may be spent on reading. Whether more is to be read."""
+        more = self.reader.advance(budget_s)
         if self.follow:
             self.at_ps = self.end_ps
         elif self.playing:
-            self._play(wall_s, budget_s)
+            more = self._play(wall_s, budget_s) or more
         self._measure(wall_s)
+        return more
 
-    def _play(self, wall_s: float, budget_s: float) -> None:
+    def _play(self, wall_s: float, budget_s: float) -> bool:
         end_ps = self.end_ps
         wanted = end_ps if isinf(self.pace) else min(end_ps, self.at_ps + round(wall_s * self.pace * PS_PER_S))
         self.at_ps = self.reader.run_on(self.at_ps, wanted, budget_s)
         if self.at_ps >= end_ps and self.reader.over:
             self.playing = False
+        return self.at_ps < wanted
 
     def _measure(self, wall_s: float) -> None:
         self._measured_s += wall_s

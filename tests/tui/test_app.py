@@ -132,8 +132,8 @@ def test_faults_and_rates_are_chosen_with_the_mouse_and_typed() -> None:
 
     async def story(app: Cockpit, pilot: Pilot[None]) -> None:
         operator.run_to(1_800 * 10**9)
-        await until(pilot, lambda: app.player.end_ps >= 1_800 * 10**9 and "▶──" in seen(app))
-        await pilot.click(Canvas, offset=place("▶──"))
+        await until(pilot, lambda: app.player.end_ps >= 1_800 * 10**9 and "▶─" in seen(app))
+        await pilot.click(Canvas, offset=place("▶─"))
         assert isinstance(app.screen, AskChoice)
         await pilot.press("enter")
         await until(pilot, lambda: len(operator.struck) == 1)

@@ -59,7 +59,7 @@ SIGNS: Final = (
     ("P D M · ✖ ‖", "prefill, decode, both, idle, down, paused"),
     ("█ ▓ ▒ ░ ✗ ·", "blocks: running, reserved, held, pinned, orphan, free"),
     ("═ ╌ ─ ┄", "a cache's layers: landed, landed by the last pace (~34/80), not yet; no put yet"),
-    ("✓ … ·", "its messages: done, waited for, later"),
+    ("✓ … ·", "its grant, signal and acknowledgement: done, waited for, later"),
     ("! ▶", "something is wrong with it; the chosen one"),
     ("L F D h l", "marks: law broken, fault, machine dead, back again, attempt or put lost"),
     ("x r c s m p", "marks: failed, rejected, cancelled, SLO miss, pool move, preempted"),

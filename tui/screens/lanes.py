@@ -13,7 +13,7 @@ _CUTS: Final = ("link_down", "link_slow", "nic_down")
 _STEPS: Final = {Step.LATER: ("·", "dim"), Step.NOW: ("…", "warn"), Step.DONE: ("✓", "good")}
 _NAME: Final = 11
 _LONGEST: Final = 40  # of an arrow
-_WIDE: Final = 110  # columns from which messages have a place of their own
+_WIDE: Final = 136  # columns from which messages are named; below, their signs stand alone
 
 
 def lane_line(scene: Scene, lane: LaneView, width: int) -> Line:
@@ -23,11 +23,11 @@ def lane_line(scene: Scene, lane: LaneView, width: int) -> Line:
     wide = width >= _WIDE
     layers = f"{layers_words(lane):>6}{' layers' if wide else ''}"
     data = f"{layers} {lane.posted_bytes / 1e6:>6,.0f} MB" if lane.posted else "no put yet"
-    said = f" r{lane.request:<6} {data:<{23 if wide else 16}} {age(view.at_ps - lane.since_ps):>5}  "
+    said = f" r{lane.request:<6} {data:<{23 if wide else 16}} {age(view.at_ps - lane.since_ps):>5} "
     tail = Span(said, role, Target("request", lane.request))
     words = Span(what, role, tail.target)
-    steps = _control(lane)
-    room = width - 2 * (_NAME + 1) - len(tail.text) - (width_of(steps) + 34 if wide else len(what))
+    steps = _control(lane, named=wide)
+    room = width - 2 * (_NAME + 1) - len(tail.text) - width_of(steps) - (34 if wide else len(what) + 1)
     if wide:
         words = words._replace(text=fit(what, 32))
     way = Target("link", f"{lane.source}>{lane.target}")
@@ -40,8 +40,8 @@ def lane_line(scene: Scene, lane: LaneView, width: int) -> Line:
     )
     if wide:
         return *line, words, *steps
-    left = width - width_of(line)
-    return (*line, words._replace(text=cut(what, left))) if left > 0 else line
+    left = width - width_of(line) - width_of(steps) - 1
+    return (*line, *steps, words._replace(text=cut(f" {what}", left))) if left > 0 else line
 
 
 def _arrow(lane: LaneView, long: int, role: str, way: Target) -> Line:
@@ -57,11 +57,12 @@ def _arrow(lane: LaneView, long: int, role: str, way: Target) -> Line:
     )
 
 
-def _control(lane: LaneView) -> Line:
+def _control(lane: LaneView, *, named: bool) -> Line:
+    """Grant, signal, acknowledgement: done, waited for, later."""
     spans: list[Span] = []
     for word, step in control_steps(lane):
         glyph, role = _STEPS[step]
-        spans.append(Span(f" {word} {glyph}", role))
+        spans.append(Span(f" {word} {glyph}" if named else glyph, role))
     return tuple(spans)
 
 
