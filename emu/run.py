@@ -43,12 +43,13 @@ from emu.policies.seats import Seated, Seats
 from emu.record.entries import BeliefClosed, Entry, MachineClosed, RunEnded
 from emu.record.log import Fold, Log
 from emu.record.start import MachineDraw, MachineFacts, RunStarted
-from emu.scenario.schema import Action, Fault, MachineGroup, Scenario, WorkloadSource, machine_names
+from emu.scenario.schema import Action, Fault, MachineGroup, Scenario, Transfer, WorkloadSource, machine_names
 from emu.step_times import StepTimes
 from emu.workload.synthetic import synthetic
 from emu.workload.table import Workload
 
 if TYPE_CHECKING:
+    from emu.fake.skew import Skew, Stamps
     from emu.fake.witness import Witness
     from emu.strikes import Strikes
     from emu.succession import Make
@@ -185,9 +186,10 @@ class Run:
     def inject(self, fault: Fault, at_ps: int) -> None:
         """Let a fault strike at that time, exactly as if it had been planned. `build` must have been told to expect it.
 
-        Raises ValueError where the run expects none, or that time has passed.
+        Raises ValueError where the run expects none, that time has passed, or clocks were to be right.
         """
-        if self.strikes is None or at_ps < self.clock.now_ps:
+        clocks_right = self.strikes is None or self.strikes.places[0].process.skew is None
+        if self.strikes is None or at_ps < self.clock.now_ps or (fault.kind == "clock" and clocks_right):
             raise ValueError(f"no fault can be injected at {at_ps} ps")
         from emu.strikes import strike_of
 
@@ -300,6 +302,8 @@ def build(
         worker = site.workers[index]
         checksums = worker.memory.checksums if is_faulty(scenario) else None
         ports = MachinePorts(own, worker, link.port(index), wire.port(machine.name), client, log, reports, checksums)
+        if site.stamps is not None:
+            ports = _in_own_time(ports, clock, site.skews[index], site.stamps)
         return MachineNode(machine.name, core, ports, heartbeat_ps)
 
     site.node_of = node_of
@@ -355,6 +359,8 @@ class _Site:
     routers: list[RouterNode] = field(init=False, factory=list)
     node_of: Callable[[int, int, Clock, InStep], MachineNode] = field(init=False)
     router_of: Make = field(init=False)
+    stamps: Stamps | None = field(init=False, default=None)  # where clocks differ
+    skews: list[Skew] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.workers = [_worker(self.clock, self.cluster, machine, self.model) for machine in self.cluster.machines]
@@ -383,7 +389,10 @@ class _Site:
 
         scenario, clock, machines = self.cluster.scenario, self.clock, self.cluster.machines
         latency_ps = to_ps(scenario.network.control_latency_s)
-        places = [Place(Process.of(clock, machine.name)) for machine in machines]
+        if any(fault.kind == "clock" for fault in scenario.faults):
+            self._let_clocks_differ()
+        skews: Sequence[Skew | None] = self.skews or len(machines) * [None]
+        places = [Place(Process.of(clock, machine.name, skew)) for machine, skew in zip(machines, skews, strict=True)]
 
         def deliver(machine: int, message: Message) -> None:
             places[machine].receive(lambda: self.nodes[machine].deliver(message))
@@ -396,7 +405,7 @@ class _Site:
 
         def revive(index: int, incarnation: int, found: InStep) -> None:
             machine, place = machines[index], places[index]
-            place.process = Process.of(clock, machine.name)
+            place.process = Process.of(clock, machine.name, place.process.skew)
             self.workers[index] = _worker(clock, self.cluster, machine, self.model)
             self.nodes[index] = self.node_of(index, incarnation, place.process, found)
 
@@ -434,6 +443,12 @@ class _Site:
         parts = (witness, wire, link, reports, self.workers, self.nodes, places, nics, revive)
         return Strikes(clock, self.log, *parts, succession.hear, self.patrol, succession)
 
+    def _let_clocks_differ(self) -> None:
+        from emu.fake.skew import Skew, Stamps
+
+        self.stamps = Stamps(self.clock)
+        self.skews = [Skew() for _ in self.cluster.machines]
+
     def patrol(self) -> None:
         """From now on something may be lost: the router is to look for it."""
         router = self.routers[-1]
@@ -452,6 +467,19 @@ class _Site:
         for worker in self.workers:
             worker.flush(request)
         return self.model.said(request)
+
+
+def _in_own_time(ports: MachinePorts, clock: HeapClock, skew: Skew, stamps: Stamps) -> MachinePorts:
+    """The world around a machine, as it is for one whose clock is its own; the record stays in true time."""
+    from emu.fake.skew import SkewedReports, SkewedWire, SkewedWorker, TrueTimes
+
+    return evolve(
+        ports,
+        worker=SkewedWorker(ports.worker, skew),
+        wire=SkewedWire(ports.wire, stamps),
+        recorder=TrueTimes(ports.recorder, clock, skew, stamps),
+        reports=SkewedReports(ports.reports, skew),
+    )
 
 
 def is_faulty(scenario: Scenario) -> bool:
@@ -533,12 +561,22 @@ def machine_rules(
         to_ps(transfer.lease_s),
         rules,
         limits.block_tokens,
-        to_ps(transfer.max_flight_s),
+        to_ps(_outlasting_flights_s(transfer)),
         incarnation,
         transfer.direction == "get",
         is_faulty(scenario),
         found,
     )
+
+
+def _outlasting_flights_s(transfer: Transfer) -> float:
+    """How long a machine waits, by its clock, until what was posted has ended, or may not be posted any more: also if
+    its clock is as fast as clocks may be, and that of whoever posts as slow. A right to post lasts 3/4 of a lease."""
+    if not transfer.clock_error:
+        return transfer.max_flight_s
+    fast, slow = 1 + transfer.clock_error, 1 - transfer.clock_error
+    posted_s = fast * (0.75 * transfer.lease_s / slow + transfer.max_flight_s)
+    return max(fast * transfer.max_flight_s, posted_s - transfer.lease_s)
 
 
 def router_rules(scenario: Scenario, seated: Seated) -> RouterRules:

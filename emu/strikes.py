@@ -107,6 +107,7 @@ class Strikes:
             FaultCode.JOIN: self._join,
             FaultCode.CANCEL: self._cancel,
             FaultCode.POISON: self._poison,
+            FaultCode.CLOCK: self._clock_differs,
             FaultCode.ROUTER_CRASH: self._router,
             FaultCode.ROUTER_FAILOVER: self._router,
         }
@@ -314,6 +315,16 @@ class Strikes:
         factor = 0 if cards == 1 else SCALE * cards // (cards - 1)
         self._link(strike._replace(factor=factor, control=False))
 
+    def _clock_differs(self, strike: Strike) -> None:
+        """From the start, or it begins to."""
+        skew, clock = self.places[strike.machine].process.skew, self.clock
+        assert skew is not None, "clocks that may differ are made so"
+        self._struck(strike)
+        skew.set_ahead(strike.by_ps)
+        if strike.drift_ppm:
+            skew.drift(clock.now_ps, strike.drift_ppm)
+            self._heal(strike, lambda: skew.drift(clock.now_ps, 0))
+
     def _router(self, strike: Strike) -> None:
         """The router is gone, or another one takes over from it."""
         self._struck(strike)
@@ -479,7 +490,8 @@ def strike_of(fault: Fault, names: dict[str, int]) -> Strike:
         message=fault.message or "",
         nth=fault.nth or 1,
         times=fault.count or 1,
-        by_ps=_ps(fault.by_s),
+        by_ps=_ps(fault.by_s if fault.kind != "clock" else fault.offset_s),
+        drift_ppm=round((fault.drift or 0.0) * 10**6),
         deadline_ps=None if fault.deadline_s is None else _ps(fault.deadline_s),
     )
 

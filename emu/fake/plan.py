@@ -52,6 +52,7 @@ class Strike(NamedTuple):
     times: int = 1  # in a row
     by_ps: int = 0
     deadline_ps: int | None = None
+    drift_ppm: int = 0
 
 
 @define(eq=False)

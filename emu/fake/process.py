@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, wait_task_rescheduled
 
 from emu.fake.clock import HeapClock, HeapEntry, HeapSignal
+from emu.fake.skew import Skew
 
 
 @define(eq=False)
@@ -51,16 +52,18 @@ class Gate:
 class GatedSignal(HeapSignal):
     """A signal whose waits end only while the gate is open."""
 
-    __slots__ = ("_gate",)
+    __slots__ = ("_gate", "_skew")
 
-    def __init__(self, clock: HeapClock, salt: int, gate: Gate) -> None:
+    def __init__(self, clock: HeapClock, salt: int, gate: Gate, skew: Skew | None = None) -> None:
         super().__init__(clock, salt)
-        self._gate = gate
+        self._gate, self._skew = gate, skew
 
     async def wait(
         self, until_ps: int | None = None, *, periodic: bool = False, defer: Callable[[int], int] | None = None
     ) -> None:
         if until_ps is not None:
+            if self._skew is not None:
+                until_ps = self._skew.true(until_ps)
             until_ps = max(until_ps, self._clock.now_ps)  # it may have passed while the process was stopped
         await super().wait(until_ps, periodic=periodic, defer=defer)
         if self._gate.shut:
@@ -74,14 +77,19 @@ class Process:
     clock: HeapClock
     engine: Gate
     transfers: Gate
+    skew: Skew | None = None  # how its clock differs, if it does
 
     @classmethod
-    def of(cls, clock: HeapClock, name: str) -> Process:
-        return cls(clock, Gate(clock, clock.salt(f"{name}/engine")), Gate(clock, clock.salt(f"{name}/transfers")))
+    def of(cls, clock: HeapClock, name: str, skew: Skew | None = None) -> Process:
+        engine, transfers = (Gate(clock, clock.salt(f"{name}/{part}")) for part in ("engine", "transfers"))
+        return cls(clock, engine, transfers, skew)
 
     def now(self) -> int:
-        return self.clock.now_ps
+        now_ps = self.clock.now_ps
+        return now_ps if self.skew is None else self.skew.own(now_ps)
 
     def signal(self, name: str) -> GatedSignal:
-        gate = self.engine if name.endswith("/engine") else self.transfers
-        return GatedSignal(self.clock, self.clock.salt(name), gate)
+        """The engine's is waited for by its worker, which has the true time; all others by the machine itself."""
+        if name.endswith("/engine"):
+            return GatedSignal(self.clock, self.clock.salt(name), self.engine)
+        return GatedSignal(self.clock, self.clock.salt(name), self.transfers, self.skew)

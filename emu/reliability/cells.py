@@ -28,7 +28,7 @@ from emu.scenario.schema import (
 )
 
 _PS_PER_S: Final = 10**12
-_ON_ONE: Final = ("crash", "restart", "drain", "pause", "hang", "slow", "nic_down", "stale_report")
+_ON_ONE: Final = ("crash", "restart", "drain", "pause", "hang", "slow", "nic_down", "stale_report", "clock")
 _MESSAGES: Final = ("Assign", "Reserve", "Grant", "Offer", "Heartbeat", "Signal", "Acknowledge")
 _OF_MESSAGES: Final = ("lose", "duplicate", "delay", "reorder")
 _OF_PUTS: Final = ("late_write", "post_fail", "lose_completion", "corrupt")
@@ -72,12 +72,15 @@ def base(direction: str) -> Scenario:
         MachineGroup(pool=pool, hardware="dgx-h100", count=2, tensor_parallel=8, kv_blocks=600)
         for pool in ("prefill", "decode")
     )
+    transfer = Transfer(mode="serialized", lease_s=2.0, heartbeat_s=0.02, max_flight_s=2.0, clock_error=0.05)
+    if direction == "get":
+        transfer = evolve(transfer, direction="get")
     return Scenario(
         name="table",
         model="llama2-70b",
         machines=groups,
         router=Router(detect_after_s=0.3, retry_backoff_s=0.05, patrol_s=0.5),
-        transfer=Transfer(direction=direction, mode="serialized", lease_s=2.0, heartbeat_s=0.02, max_flight_s=2.0),  # type: ignore[arg-type]
+        transfer=transfer,
         network=Network(bandwidth_factor=0.01),
         workload=WorkloadSource(requests=rows, client_timeout_s=30.0, client_retries=3),
         run=RunLimits(liveness_s=60.0),
@@ -140,6 +143,7 @@ def _faults(kind: str, stay: Stay, names: tuple[str, ...]) -> Iterator[Fault]:
         "drain": {"deadline_s": 20.0},
         "slow": {"factor": 4.0, "heal_after_s": 1.0},
         "crash": {"heal_after_s": 1.5},
+        "clock": {"drift": 0.05, "heal_after_s": 30.0},
     }
     if kind in _ON_ONE:
         for machine in (source, target):

@@ -79,7 +79,9 @@ def draw_scenario(seed: int) -> Scenario:
         machines=groups,
         router=Router(policy="token-jsq" if mixed_only else draws.choice(("splitwise", "jsq"))),
         scheduler=Scheduler(decode_batch=draws.choice((2, 512))),
-        transfer=Transfer(mode=draws.choice(("auto", "serialized", "layer-wise")), lease_s=10.0, heartbeat_s=2.0),
+        transfer=Transfer(
+            mode=draws.choice(("auto", "serialized", "layer-wise")), lease_s=10.0, heartbeat_s=2.0, clock_error=0.05
+        ),
         workload=WorkloadSource(requests=rows, max_tokens=64, client_timeout_s=20.0, client_retries=4),
         run=RunLimits(liveness_s=60.0),
     )
@@ -91,7 +93,8 @@ def draw_plan(seed: int, scenario: Scenario, most: int = 3, kinds: tuple[FaultKi
     draws = random.Random(f"{seed}/plan")
     names = machine_names(scenario)
     requests = len(scenario.workload.requests) or 10
-    plan = [_fault(draws, names, requests, kinds) for _ in range(draws.randrange(1, most + 1))]
+    error = scenario.transfer.clock_error
+    plan = [_fault(draws, names, requests, kinds, error) for _ in range(draws.randrange(1, most + 1))]
     away = {fault.machine for fault in plan if fault.kind == "drain"}
     poisons = [fault for fault in plan if fault.kind == "poison"]
     kept = tuple(
@@ -108,7 +111,9 @@ def _spared(machine: str | None, names: tuple[str, ...], away: set[str | None]) 
     return any(name.rpartition("-")[0] == pool and name not in away for name in names)
 
 
-def _fault(draws: random.Random, names: tuple[str, ...], requests: int, kinds: tuple[FaultKind, ...]) -> Fault:
+def _fault(
+    draws: random.Random, names: tuple[str, ...], requests: int, kinds: tuple[FaultKind, ...], error: float
+) -> Fault:
     kind = draws.choice(kinds)
     machine, heal_after_s = draws.choice(names), draws.choice(_HEAL_S)
     other = draws.choice([name for name in names if name != machine])
@@ -132,6 +137,7 @@ def _fault(draws: random.Random, names: tuple[str, ...], requests: int, kinds: t
         "late_write": lambda: Fault(kind="late_write", by_s=draws.choice((0.01, 0.5, 5.0)), **counted),
         "router_crash": lambda: Fault(kind="router_crash", startup_s=heal_after_s, **when),
         "router_failover": lambda: Fault(kind="router_failover", overlap_s=heal_after_s, **when),
+        "clock": lambda: _clock(draws, machine, heal_after_s, error, when),
         "cancel": lambda: Fault(kind="cancel", request=draws.randrange(requests), **when),
         "poison": lambda: Fault(kind="poison", request=draws.randrange(requests), startup_s=heal_after_s),
     }
@@ -143,6 +149,14 @@ def _fault(draws: random.Random, names: tuple[str, ...], requests: int, kinds: t
         by_s = draws.choice((0.001, 0.05, 2.0)) if kind == "delay" else None
         return Fault(kind=kind, message=draws.choice(ON_WIRE[:6]), by_s=by_s, **counted)
     return Fault(kind=kind, machine=machine, heal_after_s=heal_after_s, **when)
+
+
+def _clock(draws: random.Random, machine: str, heal_after_s: float, error: float, when: dict[str, Any]) -> Fault:
+    """Ahead or behind from the start; or fast or slow for a while, as far as clocks may be."""
+    if not error or draws.random() < 0.5:
+        return Fault(kind="clock", machine=machine, at_s=0.0, offset_s=draws.choice((-300.0, -0.25, 4.0, 3600.0)))
+    drift = draws.choice((-error, error))
+    return Fault(kind="clock", machine=machine, drift=drift, heal_after_s=10 * heal_after_s, **when)
 
 
 def _when(draws: random.Random, requests: int, hooks: tuple[str, ...]) -> dict[str, Any]:

@@ -56,6 +56,7 @@ _TAKES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "poison": (("request",), ("startup_s",)),
     "router_crash": ((), ("startup_s",)),
     "router_failover": (("overlap_s",), ()),
+    "clock": (("machine",), ("offset_s", "drift", *_HEALS)),
 }
 _OF_PUTS: Final = ("late_write", "post_fail", "lose_completion", "corrupt")
 _WORDS: Final = {
@@ -82,6 +83,8 @@ def check_faults(scenario: Scenario, origin: Origin) -> None:
         _check_keys(fault, key, origin)
         _check_ends(fault, key, names, origin)
         _check_when(fault, key, names, origin)
+        if fault.kind == "clock":
+            _check_clock(fault, scenario.transfer.clock_error, key, origin)
         if fault.kind.startswith("router_") and not (clients.client_timeout_s and clients.client_retries):
             expected = f'expected workload.client_timeout_s and client_retries beside "{fault.kind}": what the router '
             raise origin.refusal((*key, "kind"), expected + "knew comes back when clients send it again")
@@ -106,6 +109,20 @@ def _check_keys(fault: Fault, key: Key, origin: Origin) -> None:
     for name in needs:
         if name not in given:
             raise origin.refusal((*key, name), f"expected {_WORDS[name]}, got nothing")
+
+
+def _check_clock(fault: Fault, error: float, key: Key, origin: Origin) -> None:
+    """A clock is ahead from the start, or drifts for a while: it does not jump."""
+    if fault.offset_s is None and fault.drift is None:
+        raise origin.refusal(key, "expected offset_s or drift, which say how the clock differs; got neither")
+    if fault.offset_s is not None and fault.at_s != 0:
+        expected = "expected at_s = 0 beside it: a clock is ahead from the start, since it does not jump"
+        raise origin.refusal((*key, "offset_s"), expected)
+    if fault.heal_after_s is not None and fault.drift is None:
+        raise origin.refusal((*key, "heal_after_s"), "expected a drift, since an offset stays; got none")
+    if fault.drift is not None and abs(fault.drift) > error:
+        expected = f"expected at most transfer.clock_error = {error:g} either way, got {fault.drift:g}"
+        raise origin.refusal((*key, "drift"), expected)
 
 
 def _check_ends(fault: Fault, key: Key, names: tuple[str, ...], origin: Origin) -> None:

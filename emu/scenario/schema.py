@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from attrs import field, fields, frozen
 
 from emu.scenario.ranges import (
+    LONGEST_S,
     MOST_BLOCKS,
     MOST_MACHINES,
     at_least,
@@ -48,6 +49,7 @@ FaultKind: TypeAlias = Literal[
     "cancel",
     "router_crash",
     "router_failover",
+    "clock",
 ]
 ActionKind: TypeAlias = Literal["rate", "heal"]
 
@@ -113,6 +115,7 @@ class Transfer:
     signal_s: float | None = field(default=None, validator=seconds())  # None: the sending hardware's
     layer_sync_s: float | None = field(default=None, validator=seconds())  # None: the sending hardware's
     max_flight_s: float = field(default=10.0, validator=positive_seconds())  # a posted put has ended by then
+    clock_error: float = field(default=0.0, validator=between(0, 0.5))  # share by which clocks may run fast or slow
 
 
 @frozen(kw_only=True)
@@ -191,6 +194,8 @@ class Fault:
     request: int | None = field(default=None, validator=at_least(0))
     heal_after_s: float | None = field(default=None, validator=positive_seconds())  # None: never
     startup_s: float | None = field(default=None, validator=positive_seconds())  # restart, router_crash: until ready
+    offset_s: float | None = field(default=None, validator=between(-LONGEST_S, LONGEST_S, "s"))  # clock: ahead
+    drift: float | None = field(default=None, validator=between(-0.5, 0.5))  # clock: share by which it runs fast
     overlap_s: float | None = field(default=None, validator=positive_seconds())  # the old router goes on for so long
     deadline_s: float | None = field(default=None, validator=positive_seconds())  # drain; None: it may take its time
     factor: float | None = field(default=None, validator=ratio(1e-3, 1e6))  # slow, link_slow: times as long
