@@ -284,8 +284,7 @@ class Machine:
         return granted
 
     def _acknowledged(self, acknowledge: Acknowledge, now: int) -> tuple[Command, ...]:
-        del now
-        released = self.sender.acknowledged(acknowledge)
+        released = self.sender.acknowledged(acknowledge, now)
         if released:
             self.look |= bool(self.scheduler.prefills or self.receiver.queue)
         return released

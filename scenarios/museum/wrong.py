@@ -11,7 +11,7 @@ from attrs import define, field
 from emu.control.batch import Batch
 from emu.control.commands import Command, Put
 from emu.control.machine import Machine, Mismatch, PutFailed
-from emu.control.messages import Acknowledge, Assign, Reserve
+from emu.control.messages import Acknowledge, Assign, Grant, Reserve
 from emu.control.mixed import Scheduler
 from emu.control.request import Sequence
 from emu.control.transfer.chunks import LayerRange
@@ -129,9 +129,18 @@ class CountsCompletions(Machine):
 class TakesAnyAcknowledgement(Sender):
     """An acknowledgement names a request, and that is enough: of which attempt it is does not matter."""
 
-    def acknowledged(self, message: Acknowledge) -> tuple[Command, ...]:
+    def acknowledged(self, message: Acknowledge, now: int) -> tuple[Command, ...]:
         latest = max((attempt for request, attempt in self.open if request == message.request_id), default=0)
-        return super().acknowledged(message._replace(attempt=latest))
+        return super().acknowledged(message._replace(attempt=latest), now)
+
+
+@define
+class ReadsAnothersClock(Sender):
+    """Until when it may write is taken from the time that stands on the grant, which is that of another clock."""
+
+    def granted(self, grant: Grant, now: int) -> tuple[Command, ...]:
+        del now
+        return super().granted(grant, grant.sent_ps)
 
 
 @define

@@ -41,7 +41,7 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "go_home": st.sampled_from(["drained", "idle"]),
         "repurpose_after_s": SECONDS,
         "detect_after_s": SECONDS,
-        "max_attempts": TOKENS,
+        "max_attempts": st.integers(1, 1024),
         "retry_backoff_s": st.just(0) | SECONDS,
         "poison_limit": TOKENS,
         "resume": st.just("scratch"),
@@ -69,6 +69,7 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "signal_s": st.just(0.0) | SECONDS,
         "layer_sync_s": st.just(0) | SECONDS,
         "max_flight_s": st.floats(0.5, 9e6),  # no write of the faults below is later
+        "clock_error": st.floats(0, 0.5),
     },
     "network": {
         "control_latency_s": st.just(0) | SECONDS,
@@ -133,6 +134,7 @@ FAULTS: st.SearchStrategy[list[Document]] = st.lists(
             {"kind": "late_write", "by_s": 0.5, "nth": 3, "request": 7},
             {"kind": "corrupt", "count": 2, "at_s": 1.0},
             {"kind": "poison", "request": 3},
+            {"kind": "clock", "at_s": 0, "offset_s": -3.5},
         ]
     ),
     max_size=3,

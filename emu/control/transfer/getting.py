@@ -75,8 +75,9 @@ class Offering(Sender):
         self.pool.give_back(loan)
         return (Release(*key, loan.number, len(loan.blocks), "abandoned", -1),)
 
-    def acknowledged(self, message: Acknowledge) -> tuple[Command, ...]:
+    def acknowledged(self, message: Acknowledge, now: int) -> tuple[Command, ...]:
         """The notice: the destination has read it all."""
+        del now
         key = (message.request_id, message.attempt)
         transfer = self.open.get(key)
         if transfer is None or transfer.state is Source.OPEN:

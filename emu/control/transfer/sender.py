@@ -190,14 +190,14 @@ class Sender:
         self.pool.unpin(transfer.loan)
         return self._abandon(transfer, "given up", now)
 
-    def acknowledged(self, message: Acknowledge) -> tuple[Command, ...]:
+    def acknowledged(self, message: Acknowledge, now: int) -> tuple[Command, ...]:
         """The destination has layers `below`, less holes; with all of them the blocks are free."""
         key = (message.request_id, message.attempt)
         transfer = self.open.get(key)
         if transfer is None:
             return ()
         if message.below < self.layers or message.holes:
-            self.leases.renew((key,), message.sent_ps)
+            self.leases.renew((key,), now)
             return ()
         transfer.move(SourceEvent.ACKNOWLEDGE)
         self.draining.end(key)

@@ -186,7 +186,7 @@ class SenderAndModel(RuleBasedStateMachine):
         return number, self.stories[number]
 
     def _acknowledge(self, number: int, below: int, holes: tuple[LayerRange, ...]) -> tuple[Command, ...]:
-        return self.sender.acknowledged(Acknowledge(number, 0, THERE, below, holes, self.now))
+        return self.sender.acknowledged(Acknowledge(number, 0, THERE, below, holes, self.now), self.now)
 
     def _grant(self, number: int) -> Grant:
         return Grant(number, 0, THERE, 70 + number, tuple(range(number, number + self.blocks + 1)), self.now)
