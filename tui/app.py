@@ -7,6 +7,7 @@ tied together.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -54,6 +55,7 @@ class Cockpit(App[None]):
         self._then_s = time.perf_counter()
         self._said_s = self._drawn_s = 0.0
         self._shown: tuple[object, ...] = ()
+        self._collections = gc.get_threshold()
         self._before_help = "cluster"
         self._keys: dict[str, Callable[[], object]] = self._table()
 
@@ -66,8 +68,15 @@ class Cockpit(App[None]):
 
     def on_mount(self) -> None:
         self._canvas.focus()
+        self._collections = gc.get_threshold()
+        gc.freeze()  # what is there stays; looking through it took a tenth of a second now and then
+        gc.set_threshold(100_000, 20, 100)
         self.set_interval(1 / FRAMES_PER_S, self._frame)
         self.run_worker(self._read())
+
+    def on_unmount(self) -> None:
+        gc.set_threshold(*self._collections)
+        gc.unfreeze()
 
     async def _read(self) -> None:
         """Read and play in slices, for as long as there is a screen: what keys ask for never waits for a long piece."""

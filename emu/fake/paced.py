@@ -11,7 +11,7 @@ import heapq
 from math import inf
 from typing import Final, Protocol
 
-from emu.fake.clock import PS_PER_S, TIME, WAKE, HeapClock, HeapEntry, TasksMadeRunnable
+from emu.fake.clock import PS_PER_S, TIME, WAKE, HeapClock, HeapEntry
 
 LATEST_S: Final = 1.0  # how far a run may lag behind its pace and still catch up
 _LAST: Final = 9  # rank behind all that happens at an instant
@@ -37,6 +37,12 @@ class PacedClock(HeapClock):
         self._stop: HeapEntry = [-1, _LAST, 0, 0, None, False]
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
+        if self._stop[WAKE] is None or not self._heap or self._stop[TIME] != self._heap[0][TIME]:
+            self._ask()
+        return super().deadline_to_sleep_time(deadline)
+
+    def _ask(self) -> None:
+        """Wait until the next instant may fire; an entry behind all others of that instant asks again."""
         heap, gate = self._heap, self._gate
         while heap:
             head = heap[0]
@@ -45,16 +51,10 @@ class PacedClock(HeapClock):
                 continue
             if gate.passes(head[TIME]):
                 break
-        if heap and not gate.open and heap[0][WAKE] is not _look_again and self._stop[TIME] != heap[0][TIME]:
-            # an entry behind all others of this instant gives the word back to the gate
+        if heap and not gate.open:
             self._sequence += 1
-            self._stop = [heap[0][TIME], _LAST, 0, self._sequence, _look_again, False]
+            self._stop = [heap[0][TIME], _LAST, 0, self._sequence, self._ask, False]
             heapq.heappush(heap, self._stop)
-        return super().deadline_to_sleep_time(deadline)
-
-
-def _look_again() -> None:
-    raise TasksMadeRunnable
 
 
 class Pace:
