@@ -12,6 +12,7 @@ import os
 import select
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
@@ -25,8 +26,9 @@ from emu.fake.paced import Pace, PacedClock
 from emu.laws.checker import Checker
 from emu.refusal import Refusal
 from emu.run import Run
-from emu.scenario.load import load
+from emu.scenario.load import from_document, load
 from emu.scenario.schema import Action, Delay, Fault, Scenario
+from emu.scenario.write import resolved_toml
 
 SAY_EVERY_S: Final = 0.04
 MICROSECOND_PS: Final = 10**6
@@ -183,17 +185,29 @@ class Helm:
         assert self._run is not None
         at_ps = self._soon(now_ps)
         fault = fault_of(at_ps, values)
-        self._run.inject(fault, at_ps)
-        self._struck.append(fault)
-        self._say({"said": "struck", "at_ps": at_ps, "values": values})
+        if self._may([*self._struck, fault], self._acted):
+            self._run.inject(fault, at_ps)
+            self._struck.append(fault)
+            self._say({"said": "struck", "at_ps": at_ps, "values": values})
 
     def _act(self, values: dict[str, Any], now_ps: int) -> None:
         assert self._run is not None
         at_ps = self._soon(now_ps)
         action = Action(at_s=at_ps / PS_PER_S, **values)
-        self._run.act(action, at_ps)
-        self._acted.append(action)
-        self._say({"said": "acted", "at_ps": at_ps, "values": values})
+        if self._may(self._struck, [*self._acted, action]):
+            self._run.act(action, at_ps)
+            self._acted.append(action)
+            self._say({"said": "acted", "at_ps": at_ps, "values": values})
+
+    def _may(self, struck: Sequence[Fault], acted: Sequence[Action]) -> bool:
+        """Whether a scenario can say this; if not, why is said."""
+        assert self._run is not None
+        try:
+            check_deeds(with_deeds(self._run.cluster.scenario, struck, acted))
+        except Refusal as refused:
+            self._say({"said": "not done", "words": str(refused)})
+            return False
+        return True
 
     def _soon(self, now_ps: int) -> int:
         """Now, rounded up to a microsecond; later than the last instant, and than all that was done before."""
@@ -245,6 +259,11 @@ def with_deeds(scenario: Scenario, struck: Sequence[Fault], acted: Sequence[Acti
         delays=() if struck else scenario.delays,
         actions=(*scenario.actions, *acted),
     )
+
+
+def check_deeds(scenario: Scenario) -> None:
+    """Refusal: a scenario cannot say what was done, so that it could not be saved either."""
+    from_document(tomllib.loads(resolved_toml(scenario)), Path(f"{scenario.name}.toml"))
 
 
 def _as_fault(delay: Delay) -> Fault:

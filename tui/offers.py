@@ -49,6 +49,10 @@ _OF_MESSAGES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("let the next {message} of anyone come twice", {"kind": "duplicate"}),
     ("let the next {message} of anyone come 1 s late", {"kind": "delay", "by_s": 1.0}),
 )
+_OF_ROUTER: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
+    ("crash the router; another starts after 1 s", {"kind": "router_crash"}),
+    ("let another router take over; the old one goes on for 0.5 s", {"kind": "router_failover", "overlap_s": 0.5}),
+)
 _RATES: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -70,8 +74,9 @@ def offers(scene: Scene) -> list[Deed]:
     """All there is for what is selected: heals, the request, its link, the machine, messages of anyone, arrivals."""
     view = scene.view
     number = min(scene.machine, len(view.machines) - 1)
-    found = [*_heals(view), *_of_request(view, scene.request), *_of_machine(view, number), *_of_messages()]
-    return [*found, *map(rate_deed, _RATES)]
+    found = [*_heals(view), *_of_request(view, scene.request), *_of_machine(view, number)]
+    found += [Deed(words, dict(fault)) for words, fault in _OF_ROUTER]
+    return [*found, *_of_messages(), *map(rate_deed, _RATES)]
 
 
 def offers_at(scene: Scene, target: Target) -> list[Deed]:

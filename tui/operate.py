@@ -26,7 +26,7 @@ from emu.scenario.write import resolved_toml
 from emu.view.reader import Reader
 from emu.view.recording import RECORD
 from tui.deck import Deck, violation
-from tui.feed import PS_PER_S, fault_of, with_deeds
+from tui.feed import PS_PER_S, check_deeds, fault_of, with_deeds
 from tui.offers import Deed
 from tui.player import Player
 
@@ -136,6 +136,8 @@ class Operator:
             elif said["said"] == "acted":
                 self.acted.append(Action(at_s=said["at_ps"] / PS_PER_S, **said["values"]))
                 words.append(_done("acts", said))
+            elif said["said"] == "not done":
+                words.append(said["words"])
             elif said["said"] == "over":
                 self.digest = said["digest"]
                 words.append(f"the run is over, digest {self.digest}")
@@ -189,15 +191,16 @@ class Operator:
         Refusal: the scenario with it cannot be run.
         """
         at_us = -(-at_ps // _MICROSECOND_PS)
-        self.struck = [each for each in self.struck if each.at_s is not None and _us(each.at_s) <= at_us]
-        self.acted = [each for each in self.acted if _us(each.at_s) <= at_us]
-        before = [*(each.at_s or 0.0 for each in self.struck), *(each.at_s for each in self.acted)]
-        before_us = max(map(_us, before), default=-1)
-        at_us = max(at_us, before_us + 1)
+        struck = [each for each in self.struck if each.at_s is not None and _us(each.at_s) <= at_us]
+        acted = [each for each in self.acted if _us(each.at_s) <= at_us]
+        before = [*(each.at_s or 0.0 for each in struck), *(each.at_s for each in acted)]
+        at_us = max(at_us, max(map(_us, before), default=-1) + 1)
         if deed.is_fault:
-            self.struck.append(fault_of(at_us * _MICROSECOND_PS, deed.values))
+            struck.append(fault_of(at_us * _MICROSECOND_PS, deed.values))
         else:
-            self.acted.append(Action(at_s=at_us * _MICROSECOND_PS / PS_PER_S, **deed.values))
+            acted.append(Action(at_s=at_us * _MICROSECOND_PS / PS_PER_S, **deed.values))
+        check_deeds(with_deeds(self.scenario, struck, acted))
+        self.struck, self.acted = struck, acted
         self._end()
         deck.player.reader.close()
         self.digest = None

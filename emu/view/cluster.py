@@ -233,6 +233,7 @@ class ClusterView(NamedTuple):
     crashes: tuple[FaultView, ...]  # of machines that are down by them; what else is wrong is in `faults`
     lease_ps: int  # of a transfer's blocks, since the peer's last word; 0: not known
     heartbeat_ps: int
+    router_gone_ps: int  # since when there is no router; NEVER while there is one
     rate_permille: int  # how densely requests arrive, in thousandths of the workload
 
     def machine_name(self, index: int) -> str:

@@ -68,6 +68,7 @@ def freeze(state: ClusterState, at_ps: int | None = None) -> ClusterView:
         crashes=tuple(_fault(state, number, row) for number, row in state.faults.items() if row.kind in _DOWN),
         lease_ps=state.started.lease_ps,
         heartbeat_ps=state.started.heartbeat_ps,
+        router_gone_ps=state.router_gone_ps,
         rate_permille=state.rate_permille,
     )
 

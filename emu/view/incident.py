@@ -56,6 +56,8 @@ def findings(view: ClusterView, survey: Survey, broken: Iterable[MarkView] = ())
     ]
     for fault in view.faults:
         found.append(Finding(1, fault.kind, fault.words, fault.at_ps, machine=(*fault.machines, NEVER)[0]))
+    if view.router_gone_ps != NEVER:
+        found.append(Finding(1, "router", "the router is gone: nothing is placed", view.router_gone_ps))
     found += _machines(view)
     found += _slow(view)
     found += _mute(view)

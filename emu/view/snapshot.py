@@ -25,7 +25,7 @@ SHAPE = (
         f"{kind.__name__}:{','.join(field.name for field in fields(kind))}"
         for kind in (RequestRow, TransferRow, LoanRow, MachineRow, FaultRow)
     )
-    + f";{','.join(EndedView._fields)};rate_permille"
+    + f";{','.join(EndedView._fields)};rate_permille,router"
 )
 """What is kept, by name: a snapshot of another shape was made by another version, and is not read."""
 
@@ -38,6 +38,7 @@ def dump(state: ClusterState) -> dict[str, Any]:
         "over": state.over,
         "arrived": state.arrived,
         "rate_permille": state.rate_permille,
+        "router": [state.router_gone_ps, state.term],
         "ended_by": state.ended_by,
         "machines": [_machine(row) for row in state.machines],
         "requests": [astuple(row) for row in state.requests.values()],
@@ -52,6 +53,7 @@ def load(started: RunStarted, kept: Mapping[str, Any]) -> ClusterState:
     state = ClusterState(started)
     state.at_ps, state.entries, state.over = kept["at_ps"], kept["entries"], kept["over"]
     state.rate_permille = kept["rate_permille"]
+    state.router_gone_ps, state.term = kept["router"]
     state.arrived, state.ended_by = kept["arrived"], list(kept["ended_by"])
     for row, values in zip(state.machines, kept["machines"], strict=True):
         _restore(row, values)

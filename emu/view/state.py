@@ -50,6 +50,8 @@ class ClusterState:
         self.over = False
         self.arrived = 0
         self.rate_permille = 1000
+        self.router_gone_ps = NEVER  # since when there is none; one that another has taken over from is not missed
+        self.term = 0
         self.ended_by = [0] * len(e.Status)
         self.machines = [MachineRow(POOL_WORDS.index(m.pool), POOL_WORDS.index(m.pool)) for m in started.machines]
         self.requests: dict[int, RequestRow] = {}
@@ -90,7 +92,8 @@ class ClusterState:
             e.AttemptLost: self._attempt_lost,
             e.AttemptEnded: self._attempt_ended,
             e.RouterStarted: self._router_started,
-            **dict.fromkeys((e.RouterGone, e.TermTaken), self._said),
+            e.RouterGone: self._router_gone,
+            e.TermTaken: self._said,
             e.Resumed: self._resumed,
             e.RateChanged: self._rate_changed,
         }
@@ -352,8 +355,13 @@ class ClusterState:
             row.delivered += self.machines[row.decode_machine].steps - row.joined_step
         row.phase, row.since_ps, row.asked_ps, row.lost = r.ARRIVED, entry.at_ps, NEVER, row.lost + 1
 
-    def _router_started(self, _: e.RouterStarted) -> None:
+    def _router_gone(self, entry: e.RouterGone) -> None:
+        if entry.term >= self.term:
+            self.router_gone_ps = entry.at_ps
+
+    def _router_started(self, entry: e.RouterStarted) -> None:
         """It believes all machines at home."""
+        self.router_gone_ps, self.term = NEVER, entry.term
         for machine, facts in zip(self.machines, self.started.machines, strict=True):
             machine.pool = machine.home = POOL_WORDS.index(facts.pool)
 

@@ -132,6 +132,10 @@ class _Inquiry:
         }[row.phase](row)
 
     def _at_router(self, row: RequestView) -> None:
+        if self._view.router_gone_ps != NEVER:
+            self._say(f"r{row.request} is with the router for {self._age(row.since_ps)}", row)
+            self._say(f"the router is gone for {self._age(self._view.router_gone_ps)}")
+            return
         if row.lost:
             self._say(
                 f"r{row.request} lost attempt {row.attempt} {self._age(row.since_ps)} ago; the router has not given it "

@@ -156,6 +156,26 @@ def test_rates_and_early_heals_are_saved_as_actions_that_repeat_the_session(tmp_
         operator.close()
 
 
+def test_what_a_scenario_cannot_say_is_not_done(operator: Operator) -> None:
+    """A router that crashes needs clients that send again: here, and on a moment of the past, which stays as it was."""
+    deck = deck_of(operator)
+    crash = Deed("", {"kind": "router_crash"})
+    operator.run_to(10**12)
+    operator.do(crash)
+    ends, said = time.monotonic() + DEADLINE_S, list[str]()
+    while not said and time.monotonic() < ends:
+        said = operator.poll(deck)
+        time.sleep(0.005)
+    assert "client_timeout_s" in said[0]
+    operator.hold(False)
+    until(operator, deck, lambda: operator.digest is not None)
+    with pytest.raises(Refusal, match="client_timeout_s"):
+        operator.do_at(crash, 10**12, deck)
+    assert not operator.struck
+    assert deck.player.view().counts.completed == 12
+    deck.player.reader.close()
+
+
 def test_a_run_that_cannot_begin_says_why(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text('name = "bad"\nmodel = "llama2-70b"\n')

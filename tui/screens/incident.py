@@ -14,6 +14,7 @@ from tui.screens.page import Cursor, Page, chosen, heading
 
 KIND_WORDS: Final = {
     "law": "law broken",
+    "router": "router gone",
     "down": "machine down",
     "silent": "machine silent",
     "mute": "machine takes nothing",
