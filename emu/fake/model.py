@@ -28,6 +28,10 @@ class Extent:
     intact: bool = True
     flaws: frozenset[int] = frozenset()
 
+    @property
+    def sound(self) -> bool:
+        return self.intact and not self.flaws
+
     def seen(self, layers: frozenset[int] | None) -> int:
         """Its content, or what is there instead for all layers, or for these."""
         flaws = self.flaws if layers is None else self.flaws & layers
@@ -107,27 +111,28 @@ class KvMemory:
 
     def read(self, blocks: Sequence[int], content: int) -> int:
         """The fingerprint of what an attention over these blocks sees: `content` itself when all is as it should be."""
+        if self.extents(list(blocks), content) is not None:
+            return content
+        seen = self._seen(blocks)  # where an extent is written over, what is left of it may still be all that is wanted
+        return content if seen == [(content, place) for place in range(len(blocks))] else _digest(repr(seen))
+
+    def extents(self, blocks: list[int], content: int) -> list[Extent] | None:
+        """The extents, all sound, that are these blocks of the request with that content; None where some are not.
+
+        As long as they are sound, nothing else stands in these blocks.
+        """
+        found: list[Extent] = []
         place, wanted = 0, len(blocks)
         while place < wanted:
             extent = self._at(blocks[place])
-            if (
-                extent is None
-                or not extent.intact
-                or extent.flaws
-                or extent.content != content
-                or extent.first != place
-            ):
-                return self._read_one_by_one(blocks, content)
-            end = min(place + len(extent.blocks), wanted)
-            if list(blocks[place:end]) != extent.blocks[: end - place]:
-                return self._read_one_by_one(blocks, content)
+            if extent is None or not extent.sound or extent.content != content or extent.first != place:
+                return None
+            end = place + len(extent.blocks)
+            if blocks[place:end] != (extent.blocks if end <= wanted else extent.blocks[: wanted - place]):
+                return None
+            found.append(extent)
             place = end
-        return content
-
-    def _read_one_by_one(self, blocks: Sequence[int], content: int) -> int:
-        """As `read`, where an extent is written over: what is left of it may still be all that is wanted."""
-        seen = self._seen(blocks)
-        return content if seen == [(content, place) for place in range(len(blocks))] else _digest(repr(seen))
+        return found
 
     def _at(self, block: int) -> Extent | None:
         return self._held[block] if block < len(self._held) else None

@@ -44,7 +44,8 @@ class _Sequence:
     fingerprint: int
     last_step: int
     attempt: int
-    growth: Extent | None = None  # the blocks that it has had since it joined
+    extents: list[Extent] | None  # what its blocks are, when it joined: as long as they are sound, nobody need look
+    growth: Extent | None  # what further blocks go on
 
 
 @define
@@ -232,6 +233,8 @@ class FakeWorker:
                 if sequence.growth is None:
                     first, content = len(sequence.blocks), self._model.content(request_id)
                     sequence.growth = self.memory.write((block,), content, first)
+                    if sequence.extents is not None:
+                        sequence.extents.append(sequence.growth)
                 else:
                     self.memory.append(sequence.growth, block)
                 sequence.blocks.append(block)
@@ -241,11 +244,17 @@ class FakeWorker:
         cached = -(-piece.first // self._block_tokens)
         delivered = piece.first + 1 - self._model.prompt_tokens[piece.request_id]
         last_step = self._steps + self._model.output_tokens[piece.request_id] - delivered
-        fingerprint = self.memory.read(piece.blocks[:cached], content)
-        if len(piece.blocks) > cached and not self.memory.holds(piece.blocks[-1], content, len(piece.blocks) - 1):
-            self.memory.write(piece.blocks[cached:], content, cached)  # it did not only sit out: these are new
+        blocks = list(piece.blocks)
+        extents = self.memory.extents(blocks[:cached], content)
+        fingerprint = content if extents is not None else self.memory.read(blocks[:cached], content)
+        if len(blocks) > cached:
+            if not self.memory.holds(blocks[-1], content, len(blocks) - 1):  # it did not only sit out: these are new
+                self.memory.write(blocks[cached:], content, cached)
+            extents = self.memory.extents(blocks, content)
+        last = extents[-1] if extents else None
+        growth = last if last is not None and last.first + len(last.blocks) == len(blocks) else None
         self._sequences[piece.request_id] = _Sequence(
-            list(piece.blocks), self._steps, delivered, fingerprint, last_step, piece.attempt
+            blocks, self._steps, delivered, fingerprint, last_step, piece.attempt, extents, growth
         )
         heapq.heappush(self._lasts, (last_step, piece.request_id))
 
@@ -261,7 +270,7 @@ class FakeWorker:
         if made:
             fingerprint = sequence.fingerprint
             content = self._model.content(request_id)
-            if fingerprint == content:  # still what it was when it joined?
+            if fingerprint == content and not _sound(sequence.extents):  # still what it was when it joined?
                 fingerprint = self.memory.read(sequence.blocks, content)
             first, last = sequence.delivered + 1, sequence.delivered + made
             self._model.say(request_id, fingerprint, first, last, sequence.attempt)
@@ -312,3 +321,7 @@ class FakeWorker:
             else:
                 outside = middle
         return steps - outside if first else outside + 1
+
+
+def _sound(extents: list[Extent] | None) -> bool:
+    return extents is not None and all(extent.sound for extent in extents)
