@@ -165,6 +165,8 @@ def build(
     scenario, clock, workers, kept = cluster.scenario, machines.clock, machines.workers, Kept()
     if is_faulty(scenario):
         raise Refusal("--world real", "expected no faults, delays or clients that give up: real ones come unplanned")
+    if scenario.router.resume == "delivered":
+        raise Refusal("router.resume", 'expected "scratch" beside --world real: its prompts have no answers in them')
     clock.clear()
     log = Log(folds, file, cluster.started(workload).line() if file is not None else "")
     asked = scenario.workload.max_tokens

@@ -409,6 +409,7 @@ class _Site:
             self.workers[index] = _worker(clock, self.cluster, machine, self.model)
             self.nodes[index] = self.node_of(index, incarnation, place.process, found)
 
+        witness.splice = self.model.splice
         witness.flush = lambda machine, request: self.workers[machine].flush(request)
         names = {machine.name: index for index, machine in enumerate(machines)}
         reports = FaultyReports(
@@ -586,6 +587,7 @@ def router_rules(scenario: Scenario, seated: Seated) -> RouterRules:
         max_attempts=router.max_attempts,
         retry_backoff_ps=to_ps(router.retry_backoff_s),
         poison_limit=router.poison_limit,
+        resume=router.resume == "delivered",
     )
     return RouterRules(
         policy=seated.routing() or policy(router.policy, router.prefill_queue_limit_tokens),

@@ -104,14 +104,14 @@ class Attempts:
             self.scheduler.withdraw(sequence)
         if transfer is None:
             return (self._over(sequence, reason),)
-        over = AttemptOver(*key, reason, sequence.delivered, 0, 0)
+        over = AttemptOver(*key, reason, sequence.told, 0, 0)
         return (over,) if transfer.state is Source.DRAINING else (over, *self.sender.give_up(key, reason, now))
 
     def unanswered(self, sequence: Sequence, now: int) -> tuple[Command, ...]:
         """Its cache was sent from here, and the other end said nothing for as long as a lease."""
         sequence.move(Move.END)
         key = key_of(sequence)
-        return AttemptOver(*key, "lease_expired", sequence.delivered, 0, 0), Report(Doubt(*key, self.here, now))
+        return AttemptOver(*key, "lease_expired", sequence.told, 0, 0), Report(Doubt(*key, self.here, now))
 
     def lost(self, key: Key, reason: str, now: int) -> Command:
         """To the router: this attempt cannot go on here."""
@@ -120,6 +120,6 @@ class Attempts:
     def _over(self, sequence: Sequence, reason: str) -> Command:
         key, loan = key_of(sequence), sequence.loan
         if loan is None:
-            return AttemptOver(*key, reason, sequence.delivered, 0, 0)
+            return AttemptOver(*key, reason, sequence.told, 0, 0)
         self.pool.give_back(loan)
-        return AttemptOver(*key, reason, sequence.delivered, loan.number, len(loan.blocks))
+        return AttemptOver(*key, reason, sequence.told, loan.number, len(loan.blocks))

@@ -139,6 +139,7 @@ class Place(NamedTuple):
     step: int
     believed_prompt_tokens: int
     believed_free_blocks: int
+    resumed: int = 0  # tokens of the answer that it goes on behind
 
 
 class MoveMachine(NamedTuple):

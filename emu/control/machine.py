@@ -453,7 +453,7 @@ class Machine:
     def _gave_way(self, now: int) -> Iterator[Command]:
         scheduler = self.scheduler
         for sequence, loan, blocks in scheduler.preempted:
-            yield Preempt(sequence.request.request_id, sequence.attempt, sequence.delivered, loan, blocks)
+            yield Preempt(sequence.request.request_id, sequence.attempt, sequence.told, loan, blocks)
         scheduler.preempted.clear()
         for sequence, loan, blocks in scheduler.failed:
             yield from self._over(sequence, "failed", "kv_capacity", loan, blocks, now)
@@ -491,5 +491,5 @@ class Machine:
         self, sequence: Sequence, status: str, reason: str, loan: int, blocks: int, now: int
     ) -> tuple[Command, ...]:
         request, attempt = sequence.request, sequence.attempt
-        end = End(request, attempt, status, reason, sequence.delivered, loan, blocks)
+        end = End(request, attempt, status, reason, sequence.told, loan, blocks)
         return end, Report(Ended(request.request_id, attempt, self.rules.index, status, now))

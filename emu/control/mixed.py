@@ -181,8 +181,11 @@ class Scheduler:
         decoder = self.decoder
         unsettled = steps - decoder.settled
         return (
-            *((s.request.request_id, s.attempt, s.delivered) for s in self._batch),
-            *((r, s.attempt, decoder.delivered(s) + unsettled) for r, s in decoder.running.items()),
+            *((s.request.request_id, s.attempt, s.told) for s in self._batch),
+            *(
+                (r, s.attempt, s.request.resumed_tokens + decoder.delivered(s) + unsettled)
+                for r, s in decoder.running.items()
+            ),
         )
 
     def aside(self) -> tuple[Sequence, ...]:

@@ -32,6 +32,7 @@ from emu.control.messages import (
     Wreck,
 )
 from emu.control.pools import GONE, Load, Pools
+from emu.control.request import resumed
 from emu.control.terms import first_attempt
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class RecoveryRules:
     """How often and how soon a request is tried again."""
 
     max_attempts: int = 4
+    resume: bool = False  # an attempt begins behind the tokens that its client has, and not from scratch
     retry_backoff_ps: int = 10**11  # before the second attempt; twice as long before each further one
     poison_limit: int = 2  # machines that die under a request before it is suspected
     suspects_apart_ps: int = 32 * 10**12
@@ -228,6 +230,8 @@ class Recovery:
         if tried - self.docket.excused(request_id) >= self.rules.max_attempts:
             self._close(request_id)
             return (Fail(entry.submit.request, entry.attempt, "max_attempts"),)
+        if self.rules.resume:
+            self.open[request_id] = self._behind(entry, event.delivered)
         due_ps = now + (self.rules.retry_backoff_ps << tried - 1 if tried else 0)
         heapq.heappush(self.waiting, (due_ps, request_id))
         return ()
@@ -253,6 +257,8 @@ class Recovery:
                 commands += (Fail(entry.submit.request, entry.attempt, "poison"),)
                 continue
             placed = self.place(entry.submit, self._next(entry), now)
+            if not placed and entry.submit.request.resumed_tokens:  # prompt and answer may fit nowhere together
+                placed = self.place(self._behind(entry, 0).submit, self._next(entry), now)
             if placed:
                 self.stranded.pop(request_id, None)
                 self.docket.placed(request_id, now)
@@ -295,6 +301,12 @@ class Recovery:
             self.docket.forget(request_id)
         if self.stranded:
             self.stranded.pop(request_id, None)
+
+    def _behind(self, entry: Open, delivered: int) -> Open:
+        """To go on behind these tokens, of which the last is made again if the client has all that it asked for."""
+        request = resumed(entry.submit.request, 0)
+        request = resumed(request, min(delivered, request.max_tokens - 1))
+        return entry._replace(submit=entry.submit._replace(request=request))
 
     def _next(self, entry: Open) -> int:
         """The number of a request's next attempt: after those of older routers, whichever they may be."""

@@ -15,12 +15,25 @@ from emu.control.blocks import Loan
 
 
 class Request(NamedTuple):
-    """What a client asks for: lengths in tokens, the arrival in picoseconds of the router's clock."""
+    """What a client asks for: lengths in tokens, the arrival in picoseconds of the router's clock.
+
+    Of the prompt, `resumed_tokens` are the answer so far, which earlier attempts have delivered: then `max_tokens` are
+    those that it asks for beyond them.
+    """
 
     request_id: int
     prompt_tokens: int
     max_tokens: int
     arrived_ps: int
+    resumed_tokens: int = 0
+
+
+def resumed(request: Request, delivered: int) -> Request:
+    """The request for what is missing behind so many tokens, of a client that has them; 0 for the request itself."""
+    more = delivered - request.resumed_tokens
+    return request._replace(
+        prompt_tokens=request.prompt_tokens + more, max_tokens=request.max_tokens - more, resumed_tokens=delivered
+    )
 
 
 class Phase(enum.Enum):
@@ -88,6 +101,11 @@ class Sequence:
     base_step: int = 0
     preemptions: int = 0
     sat_out: int = 0
+
+    @property
+    def told(self) -> int:
+        """The tokens that the client has of all attempts, as `delivered` counts those of this one."""
+        return self.request.resumed_tokens + self.delivered
 
     def move(self, move: Move) -> None:
         """Take `move`; raises IllegalMove, and changes nothing, where the table does not hold it."""

@@ -157,6 +157,7 @@ class Router:
             placement.step,
             prefill.pending_tokens,
             decode.free_blocks,
+            request.resumed_tokens,
         )
         self.open[request.request_id] = Open(submit, attempt, prefill.machine, decode.machine, now)
         if prefill is decode:

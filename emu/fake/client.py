@@ -60,7 +60,7 @@ class FakeClient:
         self._over[request_id] = 1
         alone = (0, 0, 0)
         if end.status == "completed":
-            alone = alone_ps(self.alone, end.request.prompt_tokens, tokens)
+            alone = alone_ps(self.alone, end.request.prompt_tokens - end.request.resumed_tokens, tokens)
         self.over += 1
         self.recorder.write(
             RequestEnded(

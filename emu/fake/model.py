@@ -174,6 +174,7 @@ class FakeModel:
         self.prompt_tokens = prompt_tokens
         self.output_tokens = output_tokens
         self._runs: dict[int, list[tuple[int, int, int]]] = {}
+        self._spliced: set[tuple[int, int]] = set()  # attempts that go on behind what others have said
         self._fenced: dict[int, int] = {}  # request -> the latest attempt whose tokens nobody takes
 
     def content(self, request_id: int) -> int:
@@ -183,6 +184,10 @@ class FakeModel:
     def fence(self, request_id: int, attempt: int) -> None:
         """What this attempt or an earlier one says from now on, nobody hears."""
         self._fenced[request_id] = attempt
+
+    def splice(self, request_id: int, attempt: int) -> None:
+        """What this attempt says its client puts behind what it has, without a look at which tokens they are."""
+        self._spliced.add((request_id, attempt))
 
     def is_fenced(self, request_id: int, attempt: int) -> bool:
         return bool(self._fenced) and attempt <= self._fenced.get(request_id, -1)
@@ -195,7 +200,7 @@ class FakeModel:
         if self.is_fenced(request_id, attempt):
             return
         runs = self._runs.setdefault(request_id, [])
-        if runs and runs[-1][2] >= first:
+        if runs and runs[-1][2] >= first and (request_id, attempt) not in self._spliced:
             first = self._again(runs, fingerprint, first, last)
             if first > last:
                 return

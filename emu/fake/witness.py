@@ -15,6 +15,7 @@ from emu.record.entries import (
     AttemptEnded,
     PrefillSlice,
     RequestEnded,
+    Resumed,
     SliceKind,
     StepFinished,
     StepsCut,
@@ -46,6 +47,7 @@ class Witness:
     """Composed only into a run that faults may strike. `flush(machine, request)` is called when an attempt is over."""
 
     flush: Callable[[int, int], None] = field(init=False)
+    splice: Callable[[int, int], None] = field(init=False)  # called with a request and an attempt that resumes it
     _waits: dict[str, list[_Wait]] = field(init=False, factory=dict)
     _places: dict[int, tuple[int, ...]] = field(init=False, factory=dict)  # open requests and their machines
     _attempts: dict[int, int] = field(init=False, factory=dict)
@@ -88,6 +90,8 @@ class Witness:
             self._attempts.pop(entry.request, None)
         elif kind is AttemptEnded:
             self.flush(entry.machine, entry.request)  # what it has said was said while its blocks were its own
+        elif kind is Resumed:
+            self.splice(entry.request, entry.attempt)
         elif kind is StepStarted:
             self._prefilling[entry.machine] = entry.prefills
             self._see_prefills("PrefillStarted", entry.machine, entry.prefills)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from attrs import define
 
-from emu.control.batch import Batch, Kind, Slice
+from emu.control.batch import Batch, Slice
 from emu.fake.clock import HeapClock, HeapSignal
 from emu.fake.costs import Costs
 from emu.fake.model import Extent, FakeModel, KvMemory
@@ -297,7 +297,7 @@ class FakeWorker:
         for piece in batch.prefills:
             content, request_id = self._model.content(piece.request_id), piece.request_id
             self._write_prefilled(piece)
-            before = 0 if piece.kind is Kind.PREFILL else piece.count - self._model.prompt_tokens[request_id]
+            before = piece.count - self._model.prompt_tokens[request_id]  # of an attempt that resumes, as of one again
             self._model.say(request_id, content, before + 1, before + 1, piece.attempt)
             if before + 1 >= self._model.output_tokens[request_id]:
                 stopped.append(request_id)

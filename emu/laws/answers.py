@@ -20,7 +20,8 @@ class Answers:
 
     def __init__(self) -> None:
         self.true = Law(
-            "answers-true", "A completed request's tokens, 1 to the last, all come out of that request's own KV cache."
+            "answers-true",
+            "A completed request's tokens, 1 to the last, come each once, and out of that request's own KV cache.",
         )
         self.laws = (self.true,)
         self.handlers: Handlers = {RequestEnded: self._ended}

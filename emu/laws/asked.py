@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 
 from emu.laws.verdicts import Handlers, Law
-from emu.record.entries import Arrived
+from emu.record.entries import Arrived, Resumed
 
 
 class Asked:
@@ -19,11 +19,19 @@ class Asked:
         self.block_tokens = block_tokens
         self.prompt_tokens = array("q", bytes(8 * requests))
         self.max_tokens = array("q", bytes(8 * requests))
-        self.handlers: Handlers = {Arrived: self._arrived}
+        self._resumed: dict[tuple[int, int], int] = {}
+        self.handlers: Handlers = {Arrived: self._arrived, Resumed: self._resume}
 
     def blocks(self, tokens: int) -> int:
         """Blocks that hold `tokens` tokens."""
         return -(-tokens // self.block_tokens)
+
+    def behind(self, request: int, attempt: int) -> int:
+        """Tokens of the answer that an attempt has as part of its prompt, since it goes on behind them."""
+        return self._resumed.get((request, attempt), 0) if self._resumed else 0
+
+    def _resume(self, entry: Resumed) -> None:
+        self._resumed[entry.request, entry.attempt] = entry.delivered
 
     def finish(self, at_ps: int) -> None:
         """Nothing to say."""

@@ -80,12 +80,12 @@ class Loans:
         book.out[loan] = (request, blocks)
 
     def _reserved(self, entry: e.Reserved) -> None:
-        at_ps, machine, request, _, loan, blocks, _ = entry
+        at_ps, machine, request, attempt, loan, blocks, _ = entry
         book = self.books[machine]
         book.free_blocks -= blocks
         self._lend(at_ps, machine, book, request, loan, blocks)
         asked = self._asked
-        more = asked.max_tokens[request] if self._all_at_once else 1
+        more = asked.max_tokens[request] if self._all_at_once else asked.behind(request, attempt) + 1
         if blocks != asked.blocks(asked.prompt_tokens[request] + more):
             self._misfit(at_ps, machine, request, blocks, asked.prompt_tokens[request] + more)
 

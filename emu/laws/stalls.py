@@ -28,8 +28,7 @@ class _Line:
     touched_ps: int = 0
     stops: int = 0  # faults that keep it from doing anything
     mixed_batches: int = 0  # with prompts, and room for all sequences that may decode
-    attempts: dict[int, int] = field(factory=dict)  # of those that wait
-    waiting: deque[int] = field(factory=deque)
+    waiting: deque[tuple[int, ...]] = field(factory=deque)  # requests and attempts
     preempted: dict[int, int] = field(factory=dict)  # request -> its tokens
     prefilling: list[tuple[int, int]] = field(factory=list)  # request and attempt
     ready: dict[int, int] = field(factory=dict)
@@ -94,10 +93,11 @@ class Stalls:
             request, tokens = max(line.preempted.items(), key=lambda item: item[1])
             stays = True
         else:
-            request = line.waiting[0]
+            request, attempt = line.waiting[0]
             if self._rules.max_overtaken:  # any of them may be the head, so that only when all fit one surely does
-                request = max(line.waiting, key=lambda waiting: asked.prompt_tokens[waiting])
-            tokens, stays = asked.prompt_tokens[request], self._stays(machine, request, line.attempts[request])
+                request, attempt = max(line.waiting, key=lambda waiting: asked.prompt_tokens[waiting[0]])
+            tokens = asked.prompt_tokens[request] + asked.behind(request, attempt)
+            stays = self._stays(machine, request, attempt)
         if stays:
             tokens += 1
             if self._rules.reserve_max_tokens:
@@ -130,8 +130,7 @@ class Stalls:
 
     def _queued(self, entry: e.Queued) -> None:
         line = self._touch(entry.machine, entry.at_ps)
-        line.waiting.append(entry.request)
-        line.attempts[entry.request] = entry.attempt
+        line.waiting.append(entry[2:4])
 
     def _committed(self, entry: e.Committed) -> None:
         line = self._touch(entry.machine, entry.at_ps)
@@ -162,14 +161,14 @@ class Stalls:
 
     def _take(self, line: _Line, request: int, attempt: int) -> None:
         """A prompt leaves the line for its prefill."""
-        line.prefilling.append((request, attempt))
-        line.attempts.pop(request, None)
-        if line.waiting and line.waiting[0] == request:
+        key = (request, attempt)
+        line.prefilling.append(key)
+        if line.waiting and line.waiting[0] == key:
             line.waiting.popleft()
         elif request in line.preempted:
             del line.preempted[request]
-        elif request in line.waiting:
-            line.waiting.remove(request)
+        elif key in line.waiting:
+            line.waiting.remove(key)
 
     def _finished(self, entry: e.StepFinished) -> None:
         machine = entry.machine
@@ -192,13 +191,11 @@ class Stalls:
         if machine < 0:
             return
         line = self._touch(machine, at_ps)
-        another = line.attempts.get(request, attempt) != attempt  # waits here already
         line.decoding.discard(request)
         line.ready.pop(request, None)
         if request in line.preempted:
             del line.preempted[request]
-        elif request in line.waiting and not another:
-            line.waiting.remove(request)
-            del line.attempts[request]
+        elif (request, attempt) in line.waiting:
+            line.waiting.remove((request, attempt))
         elif (request, attempt) in line.prefilling:
             line.prefilling.remove((request, attempt))

@@ -27,6 +27,7 @@ class _Count:
     machine: int = -1  # where it decodes
     home: int = -1  # where its cache is
     attempt: int = 0
+    behind: int = 0  # tokens that earlier attempts have made, whose cache is part of its prompt's
     preemptions: int = 0
 
 
@@ -121,7 +122,7 @@ class Tokens:
         request, attempt, first, tokens, kind, _, _ = piece
         count = self._of(request, attempt)
         if count is None:
-            count = _Count(self._asked.prompt_tokens[request], attempt=attempt)
+            count = self._begun(request, attempt)
             given_up = self._given_up.get(request)
             if given_up is not None and attempt < max(old.attempt for old in given_up):
                 given_up.append(count)  # of a router that was superseded
@@ -129,12 +130,16 @@ class Tokens:
                 self._counts[request] = count
         count.home = machine
         expected = count.prompt_tokens + count.tokens
-        if first or tokens != expected or (kind == _RECOMPUTE) != (count.tokens > 0):
+        if first or tokens != expected or (kind == _RECOMPUTE) != (count.tokens > count.behind):
             what = f"request {request} was prefilled from position {first} over {tokens} tokens, expected {expected}"
             self.once.broken(at_ps, what)
         if count.machine >= 0:
             self.members.broken(at_ps, f"request {request} was prefilled while it decoded")
         self._machines[machine].prefilling.append(count)
+
+    def _begun(self, request: int, attempt: int) -> _Count:
+        behind = self._asked.behind(request, attempt)
+        return _Count(self._asked.prompt_tokens[request], behind, attempt=attempt, behind=behind)
 
     def _of(self, request: int, attempt: int) -> _Count | None:
         """That attempt, given up or not; None where it has not been prefilled before."""
@@ -162,7 +167,7 @@ class Tokens:
         if count is not None and count.attempt <= attempt:
             given_up.append(self._counts.pop(request))
         if count is None or count.attempt < attempt:  # whatever it does from now on is not the request's
-            given_up.append(_Count(self._asked.prompt_tokens[request], attempt=attempt))
+            given_up.append(self._begun(request, attempt))
 
     def _attempt_ended(self, entry: e.AttemptEnded) -> None:
         at_ps, machine, request, attempt, _, delivered, _, _ = entry

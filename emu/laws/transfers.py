@@ -95,7 +95,7 @@ class Transfers:
     def _reserved(self, entry: e.Reserved) -> None:
         at_ps, machine, request, attempt, loan, _, _ = entry
         asked = self._asked
-        prompt_tokens = asked.prompt_tokens[request]
+        prompt_tokens = asked.prompt_tokens[request] + asked.behind(request, attempt)
         key = (request, attempt)
         if key in self._open:
             earlier = self._open[key]

@@ -70,6 +70,8 @@ class RouterNode:
                 place.believed_free_blocks,
             )
         )
+        if place.resumed:
+            self._record(e.Resumed(self._clock.now(), place.request_id, place.attempt, place.resumed))
 
     def _moved(self, move: c.MoveMachine) -> None:
         self._record(e.MachineMoved(self._clock.now(), move.machine, POOLS[move.pool], POOLS[move.home]))

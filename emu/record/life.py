@@ -20,6 +20,7 @@ class Life:
     arrived_ps: int
     prompt_tokens: int
     attempts: int = 0
+    resumed: int = NEVER  # the attempt that goes on behind delivered tokens
     prefill_machine: int = NEVER
     decode_machine: int = NEVER
     prefill_start_ps: int = NEVER

@@ -43,6 +43,7 @@ class Lives:
             e.MachineCrashed: self._machine_gone,
             e.MachineLeft: self._machine_gone,
             e.AttemptLost: self._attempt_lost,
+            e.Resumed: self._resumed,
             e.TransferStarted: self._transfer_started,
             e.Committed: self._committed,
             e.RequestEnded: self._ended,
@@ -146,6 +147,11 @@ class Lives:
         if life is not None and life.decodes_on != NEVER:
             self._leave(life)
 
+    def _resumed(self, entry: e.Resumed) -> None:
+        life = self._open.get(entry.request)
+        if life is not None:
+            life.resumed = entry.attempt
+
     def _end_changed(self, entry: e.StepFinished, runs: Runs, longest_ps: int) -> None:
         """A run in whose first step some sequences waited longer than it lasted."""
         at_ps, _, started_ps, steps, sequences, _, first_step_ps, growth_ps, _, _, _ = entry
@@ -169,7 +175,7 @@ class Lives:
             life.decodes_on, life.joined_run = entry.machine, runs.number
 
     def _prefilled(self, piece: e.PrefillSlice, at_ps: int) -> None:
-        request, _, _, _, kind, _, _ = piece
+        request, attempt, _, _, kind, _, _ = piece
         life = self._open.get(request)
         if life is None:
             return
@@ -177,6 +183,8 @@ class Lives:
             self._token(life, at_ps)
         elif life.first_token_ps == NEVER:
             life.first_token_ps = life.last_token_ps = at_ps
+        elif life.resumed == attempt:
+            self._token(life, at_ps)
 
     def _token(self, life: Life, at_ps: int) -> None:
         """A token that came neither first nor from a batch that just went on."""

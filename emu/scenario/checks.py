@@ -51,8 +51,6 @@ def _check_pools(scenario: Scenario, origin: Origin) -> None:
 
 
 def _check_policy(scenario: Scenario, origin: Origin) -> None:
-    if scenario.router.resume == "delivered":
-        raise origin.refusal(("router", "resume"), 'expected "scratch": "delivered" comes with a later version')
     key, policy = ("router", "policy"), scenario.router.policy
     for section, own in (("scheduler", scenario.scheduler.policy), ("transfer", scenario.transfer.policy)):
         if own is not None and not PLUGIN.fullmatch(own):

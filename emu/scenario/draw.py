@@ -77,7 +77,10 @@ def draw_scenario(seed: int) -> Scenario:
         model="llama2-70b",
         interleaving=draws.randrange(0, 100),
         machines=groups,
-        router=Router(policy="token-jsq" if mixed_only else draws.choice(("splitwise", "jsq"))),
+        router=Router(
+            policy="token-jsq" if mixed_only else draws.choice(("splitwise", "jsq")),
+            resume=draws.choice(("scratch", "scratch", "delivered")),
+        ),
         scheduler=Scheduler(decode_batch=draws.choice((2, 512))),
         transfer=Transfer(
             mode=draws.choice(("auto", "serialized", "layer-wise")), lease_s=10.0, heartbeat_s=2.0, clock_error=0.05

@@ -44,7 +44,7 @@ TABLES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "max_attempts": st.integers(1, 1024),
         "retry_backoff_s": st.just(0) | SECONDS,
         "poison_limit": TOKENS,
-        "resume": st.just("scratch"),
+        "resume": st.sampled_from(["scratch", "delivered"]),
         "patrol_s": SECONDS,
     },
     "scheduler": {

@@ -46,7 +46,6 @@ ON = {"kind": "crash", "machine": "decode-1", "on": "Landed", "nth": 3}
         ({"seed": -1}, "seed", "from 0"),
         ({"router": {"policy": "token-jqs"}}, "router.policy", "the nearest is token-jsq"),
         ({"scheduler": {"policy": "shortest"}}, "scheduler.policy", "package.module:Name"),
-        ({"router": {"resume": "delivered"}}, "router.resume", "later version"),
         ({"router": {"report_every_s": 1e-4}}, "router.report_every_s", "0 or a number from 0.001"),
         ({"scheduler": {"preempted": "keep"}}, "scheduler.preempted", "scheduler.reserve"),
         ({"scheduler": {"watermark": 1.0}}, "scheduler.watermark", "below 1"),
