@@ -66,8 +66,8 @@ def first_questions(scale: Scale) -> list[Question]:
         Question(costs, model, workload, asked, _plan(scale, costs, model, workload, asked, list(DESIGNS)))
         for model in scale.models
         for workload in WORKLOADS
-        for costs in COSTS
         for asked in SETS
+        for costs in COSTS
     ]
 
 
