@@ -96,6 +96,8 @@ class Plan(NamedTuple):
     before: tuple[Command, ...]
     batch: Batch | None
     after: tuple[Command, ...]
+    gone: tuple[int, ...] = ()  # with no batch that says so: who has left since the last one
+    grown: tuple[tuple[int, int], ...] = ()  # and blocks lent since then, as (request, block)
 
 
 @frozen
@@ -200,6 +202,7 @@ class Machine:
             before += tuple(self._gave_way(now))
             if batch is None:  # what a failed sequence had is free, and nobody would look again
                 before += self._grants(now)
+                return Plan(before, None, (), scheduler.gone, tuple(scheduler.decoder.grown))
         after: tuple[Command, ...] = ()
         if batch is not None and batch.prefills:
             for sequence in scheduler.prefilling:

@@ -131,6 +131,11 @@ class Scheduler:
             changed=bool(prefills or joined or left) or after_prompts,
         )
 
+    @property
+    def gone(self) -> tuple[int, ...]:
+        """Who has left since the last batch; the next one says so."""
+        return tuple(self._left)
+
     def finish(self, result: StepResult) -> Outcome:
         """Count the steps done; who has a first token, and who is over."""
         decoder = self.decoder

@@ -105,6 +105,9 @@ class SkewedWorker:
     async def finish(self, mail: Signal) -> Ran:
         return await self.worker.finish(mail)
 
+    def leave(self, left: tuple[int, ...], grown: tuple[tuple[int, int], ...]) -> None:
+        self.worker.leave(left, grown)
+
     def steps_done(self, now: int) -> int:
         return self.worker.steps_done(self.skew.true(now))
 

@@ -173,6 +173,17 @@ class FakeWorker:
         content = self._model.content(piece.request_id)
         self.memory.write(piece.blocks[: -(-piece.count // self._block_tokens)], content)
 
+    def leave(self, left: tuple[int, ...], grown: tuple[tuple[int, int], ...]) -> None:
+        # what leaves has decoded with its own blocks, which may be another's from now on; of an attempt that was given
+        # up they may be another's by now
+        for request_id in left:
+            gone = self._sequences.get(request_id)
+            if gone is not None and self._model.is_fenced(request_id, gone.attempt):
+                del self._sequences[request_id]
+        self._grow([lent for lent in grown if lent[0] in left])
+        for request_id in left:
+            self._leave(request_id)
+
     def curb(self) -> bool:
         """Let no step begin after the one under way; whether one is. Whoever waits for it must be woken."""
         leap = self._leap
@@ -211,18 +222,9 @@ class FakeWorker:
         return Ran(steps, (), leap.first_ps, leap.growth_ps, context_ps, unmeasured, True)
 
     def _change(self, batch: Batch) -> None:
-        grown = batch.grown
         if batch.left:
-            # what leaves has decoded with its own blocks, which may be another's from this batch on; of an attempt that
-            # was given up they may be another's by now
-            for request_id in batch.left:
-                gone = self._sequences.get(request_id)
-                if gone is not None and self._model.is_fenced(request_id, gone.attempt):
-                    del self._sequences[request_id]
-            self._grow([lent for lent in grown if lent[0] in batch.left])
-            for request_id in batch.left:
-                self._leave(request_id)
-        self._grow(grown)
+            self.leave(batch.left, batch.grown)
+        self._grow(batch.grown)
         for piece in batch.joined:
             self._join(piece)
 

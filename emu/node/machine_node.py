@@ -168,6 +168,8 @@ class MachineNode:
             batch = plan.batch
             if batch is None or batch.changed:
                 self._close_run()
+            if plan.gone:
+                self._worker.leave(plan.gone, plan.grown)
             if plan.before:
                 self._carry_out(plan.before)
             if batch is None:

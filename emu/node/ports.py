@@ -71,6 +71,12 @@ class Worker(Protocol):
         token or `mail` is set."""
         ...
 
+    def leave(self, left: tuple[int, ...], grown: tuple[tuple[int, int], ...]) -> None:
+        """These requests decode here no more, and no batch follows that would say so; `grown` are the blocks that were
+        lent (request, block) since the latest batch. Their blocks may be another's from now on.
+        """
+        ...
+
     def steps_done(self, now: int) -> int:
         """Steps of the latest batch that ended before `now`."""
         ...

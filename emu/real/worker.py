@@ -111,6 +111,13 @@ class TorchWorker:
         self._step = step
         self.device.post(lambda: self._launch(step))
 
+    def leave(self, left: tuple[int, ...], grown: tuple[tuple[int, int], ...]) -> None:
+        del grown  # what was never read needs no place
+        for request_id in left:
+            sequence = self._sequences.pop(request_id, None)
+            if sequence is not None:
+                self._leave(sequence)
+
     async def finish(self, mail: Signal) -> Ran:
         del mail  # one step is the least there is
         await self._over.wait()
@@ -185,10 +192,7 @@ class TorchWorker:
     def _change(self, batch: Batch) -> list[tuple[_Sequence, int]]:
         """Bring the sequences up to date; blocks that are new to one, as (sequence, place)."""
         new: list[tuple[_Sequence, int]] = []
-        for request_id in batch.left:
-            sequence = self._sequences.pop(request_id, None)
-            if sequence is not None:
-                self._leave(sequence)
+        self.leave(batch.left, batch.grown)
         for request_id, block in batch.grown:
             sequence = self._sequences.get(request_id)
             if sequence is not None:  # it may have left before its last blocks were named

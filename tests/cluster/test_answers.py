@@ -36,6 +36,15 @@ def test_serialized_and_layer_wise_and_local_give_the_same_answers(requests: lis
     assert found[0] == found[1] == found[2]
 
 
+def test_who_fails_alone_leaves_no_trace_in_the_blocks_that_the_next_one_gets() -> None:
+    """No batch follows a sequence that fails for want of blocks before its last block holds another's cache."""
+    scenario = scenario_of(1, 1, kv_blocks=60, router=Router(policy="jsq"))
+    run = written(scenario, [(0, 800, 200), (0, 840, 2)])
+    alone = answers(written(scenario_of(1, 1, kv_blocks=2000), [(0, 800, 200), (0, 840, 2)]))
+    assert [end.status for end in run.of(RequestEnded)] == [Status.FAILED, Status.COMPLETED]
+    assert answers(run) == {1: alone[1]}
+
+
 def test_a_wrong_byte_is_loud(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same request, with the prompt's blocks swapped on their way, has another answer."""
     scenario = scenario_of(transfer=Transfer(mode="serialized"))
