@@ -29,7 +29,7 @@ from emu.fake.model import FakeModel, KvMemory
 from emu.fake.own_costs import OwnCosts
 from emu.fake.own_costs_worker import OwnCostsWorker
 from emu.fake.power import load_power
-from emu.fake.profiles import HardwareProfile, ModelProfile, kv_blocks, load_hardware, load_model
+from emu.fake.profiles import HardwareProfile, ModelProfile, has_table, kv_blocks, load_hardware, load_model
 from emu.fake.reports import FakeReports
 from emu.fake.wire import FakeWire
 from emu.fake.worker import FakeWorker
@@ -49,6 +49,7 @@ from emu.workload.synthetic import synthetic
 from emu.workload.table import Workload
 
 if TYPE_CHECKING:
+    from emu.fake.signals import SignalTimes
     from emu.fake.skew import Skew, Stamps
     from emu.fake.witness import Witness
     from emu.strikes import Strikes
@@ -623,4 +624,17 @@ def _link_rules(cluster: Cluster) -> LinkRules:
         cluster.model.kv_bytes_per_token,
         cluster.model.layers,
         network.sharing == "fair",
+        _signal_times(cluster) if transfer.signal_s is None else {},
     )
+
+
+def _signal_times(cluster: Cluster) -> dict[int, SignalTimes]:
+    """By machine, where they were measured."""
+    hardware = {group.hardware for group in cluster.scenario.machines if has_table(group.hardware, "signals")}
+    if not hardware:
+        return {}
+    from emu.fake.signals import load_signals
+
+    found = {name: load_signals(name).seeded(cluster.scenario.seed) for name in sorted(hardware)}
+    names = (machine.group.hardware for machine in cluster.machines)
+    return {index: found[name] for index, name in enumerate(names) if name in found}

@@ -6,6 +6,7 @@ Only the world that is asked for is imported. What a world is made of stands in 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -18,9 +19,10 @@ from emu.run import Cluster, build, load_workload
 from emu.workload.table import Workload
 
 if TYPE_CHECKING:
-    from emu.real.rows import StepRow
+    from emu.real.rows import StepRow, TransferRow
     from emu.real.turns import Turn
     from emu.real_run import Machines, RealRun
+    from emu.record.entries import Entry
 
 EMULATED, REAL, REAL_CPU = "emulated", "real", "real-cpu"
 WORLDS: Final = (EMULATED, REAL, REAL_CPU)
@@ -49,22 +51,28 @@ def world(name: str, profile: Path | None = None) -> Build:
         tokens = max(real_run.longest(cluster.scenario, load) for load in loads)
         machines = real_run.Machines.of(cluster, tokens, cpu=name == REAL_CPU)
         if profile is not None:
-            keep_profile(profile, cluster, machines, rehearsal)
+            keep_profile(profile, cluster, machines, [rehearsal])
         return real_run.build(cluster, workload, folds, file, machines, machines.close)
 
     return build_real
 
 
-def keep_profile(folder: Path, cluster: Cluster, machines: Machines, rehearsal: Workload) -> None:
-    """Measure, and write what was found: steps alone, with what a turn of the control plane adds to each decode step in
-    a run of `rehearsal`; and copies. Raises Refusal where the folder cannot be made."""
+def keep_profile(folder: Path, cluster: Cluster, machines: Machines, rehearsals: Sequence[Workload]) -> None:
+    """Measure, and write what was found: steps alone, with what a turn of the control plane adds to each that decodes
+    in runs of `rehearsals`; copies alone; and those runs' transfers. Raises Refusal where the folder cannot be made."""
     from emu import real_run
+    from emu.real.transfers import transfer_rows
     from emu.real.turns import turn_of
 
     bench = machines.measure(cluster.model.kv_bytes_per_token)
-    run = real_run.build(cluster, rehearsal, (), None, machines, lambda: None)
-    run.go()
-    turn = turn_of(bench.steps, run.kept.entries)
+    entries: list[Entry] = []
+    seen: list[TransferRow] = []
+    for rehearsal in rehearsals:
+        run = real_run.build(cluster, rehearsal, (), None, machines, lambda: None)
+        run.go()
+        entries += run.kept.entries
+        seen += transfer_rows(run.kept.entries, cluster.model.layers)
+    turn = turn_of(bench.steps, entries)
     names = {
         "model": cluster.model.name,
         "hardware": cluster.machines[0].profile.name,
@@ -75,12 +83,13 @@ def keep_profile(folder: Path, cluster: Cluster, machines: Machines, rehearsal: 
         folder.mkdir(parents=True)
         _write(folder / "steps.csv", [_with_turn(row, turn) | names for row in bench.steps])
         _write(folder / "copies.csv", [row._asdict() | names for row in bench.copies])
+        _write(folder / "transfers.csv", [row._asdict() | names for row in seen])
     except OSError as error:
         raise Refusal(f"--profile-out {folder}", f"expected a place to write to; {error.strerror}") from None
 
 
 def _with_turn(row: StepRow, turn: Turn) -> dict[str, Any]:
-    turn_ms = turn.ms(row.batch) if row.phase == "decode" else 0.0
+    turn_ms = turn.ms(row)
     return row._replace(ms=row.ms + turn_ms)._asdict() | {"turn_ms": turn_ms}
 
 

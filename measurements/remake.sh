@@ -9,6 +9,7 @@ $emu calibrate fit measurements/h200/llama3-8b.tp1.csv --unseen measurements/h20
 $emu calibrate fit measurements/h200/llama2-70b.tp8.csv --unseen measurements/h200/llama2-70b.tp8.unseen.csv -o "$out"
 $emu calibrate fit measurements/h200/llama2-70b.tp4.csv -o "$out"
 $emu calibrate fit measurements/h200/llama3-70b.tp8.csv -o "$out"
+$emu calibrate fit measurements/h200_pair/steps.csv --mixed -o "$out"
 for pair in "llama3-8b dgx-a100 1 2 4 8" "llama3-8b dgx-h100 1 2 4 8" "llama3-8b dgx-h200 2 4 8" \
   "llama3-70b dgx-a100 4 8" "llama3-70b dgx-h100 4 8" "llama3-70b dgx-h200 2 4"; do
   read -r model hardware gpus <<<"$pair"

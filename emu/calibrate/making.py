@@ -16,6 +16,7 @@ from emu.calibrate.errors import derived_evidence, evidence
 from emu.calibrate.grid_errors import miss_of, with_evidence
 from emu.calibrate.grid_fit import Subject
 from emu.calibrate.misses import Miss, summary
+from emu.calibrate.mixed_fit import with_mixed
 from emu.calibrate.simple_table import COLUMNS, UNNAMED, Key, StepCell, read_steps
 from emu.calibrate.table import read_cells
 from emu.fake.costs import CalibratedCosts
@@ -66,14 +67,19 @@ class Choice:
         return all(mine is None or mine == theirs for mine, theirs in zip(wanted, key, strict=True))
 
 
-def profiles_of(table: Path, choice: Choice | None = None, unseen: Path | None = None) -> tuple[StepProfile, ...]:
+def profiles_of(
+    table: Path, choice: Choice | None = None, unseen: Path | None = None, *, mixed: bool = False
+) -> tuple[StepProfile, ...]:
     """Every chosen profile that the table gives, derived ones included, each with its evidence: to which `unseen`, a
-    simple table that no profile is fitted to, adds the errors on its cells.
+    simple table that no profile is fitted to, adds the errors on its cells. With `mixed` what mixed steps take beyond
+    the rule is fitted as well, which needs a grid of them.
 
     Raises `Refusal` for a table that cannot be read or fitted, and where nothing is left to choose.
     """
     choice = choice or Choice()
-    made = _of_simple(table, choice) if is_simple(table) else _of_splitwise_sim(table)
+    if mixed and not is_simple(table):
+        raise Refusal(str(table), f"expected mixed steps, in the columns {','.join(COLUMNS)}")
+    made = _of_simple(table, choice, mixed) if is_simple(table) else _of_splitwise_sim(table)
     chosen = tuple(profile for profile in made if choice.takes(_key(profile)))
     if not chosen:
         there_are = "; ".join(named(_key(profile)) for profile in made)
@@ -129,13 +135,14 @@ def as_toml(profile: StepProfile) -> str:
     return _HEADER + tomli_w.dumps(parts, multiline_strings=False)
 
 
-def _of_simple(table: Path, choice: Choice) -> tuple[StepProfile, ...]:
+def _of_simple(table: Path, choice: Choice, mixed: bool) -> tuple[StepProfile, ...]:
     found = read_steps(table, choice.key)
     wanted = {key: cells for key, cells in found.items() if choice.takes(key)} or found
-    return tuple(
-        with_evidence(cells, subject_of(key, choice.files), _provenance(table, cells, key))[0]
+    made = (
+        (with_evidence(cells, subject_of(key, choice.files), _provenance(table, cells, key))[0], cells)
         for key, cells in wanted.items()
     )
+    return tuple(with_mixed(profile, cells) if mixed else profile for profile, cells in made)
 
 
 def _with_unseen(profile: StepProfile, unseen: Path) -> StepProfile:

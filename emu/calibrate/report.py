@@ -37,7 +37,7 @@ def fit_lines(profile: StepProfile) -> list[str]:
         *_range(profile),
         "  error on cells left out, %: mean, 95th percentile, worst",
     ]
-    for part, words in PARTS.items():
+    for part, words in _parts(profile).items():
         for kind in ("interpolated", "extrapolated"):
             figures = _figures(profile.evidence.get(part, {}), kind)
             if figures is not None:
@@ -95,7 +95,7 @@ def is_measured(profile: StepProfile) -> bool:
 def _measured_rows(profile: StepProfile) -> list[str]:
     name = f"{profile.model}, {profile.hardware}, TP {profile.tensor_parallel}"
     rows = []
-    for part, words in PARTS.items():
+    for part, words in _parts(profile).items():
         found = profile.evidence.get(part, {})
         inside, outside = _figures(found, "interpolated"), _figures(found, "extrapolated")
         if inside or outside:
@@ -103,6 +103,10 @@ def _measured_rows(profile: StepProfile) -> list[str]:
             floor = profile.evidence.get("scatter", {}).get(f"{phase}_median_pct", "")
             rows.append(f"| {name} | {words} | {_cell(inside)} | {_cell(outside)} | {floor} |")
     return rows
+
+
+def _parts(profile: StepProfile) -> dict[str, str]:
+    return PARTS if profile.mixed is None else PARTS | {"mixed": "mixed"}
 
 
 def shipped_profiles() -> tuple[StepProfile, ...]:

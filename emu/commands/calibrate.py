@@ -124,6 +124,7 @@ def measure(
 @click.option("--tensor-parallel", type=click.IntRange(1), help="GPUs, likewise.")
 @click.option("--unseen", type=click.Path(path_type=Path), help="A table to judge the profile by, never fitted.")
 @click.option("--as-hardware", metavar="NAME", help="Write it for another machine with the same GPUs.")
+@click.option("--mixed", is_flag=True, help="Fit what mixed steps take beyond the rule, too: a worker of its own does.")
 def fit(
     table: Path,
     out: Path,
@@ -132,6 +133,7 @@ def fit(
     tensor_parallel: int | None,
     unseen: Path | None,
     as_hardware: str | None,
+    mixed: bool,
 ) -> None:
     """Fit step-time profiles to TABLE.csv and say what they are worth.
 
@@ -147,7 +149,7 @@ def fit(
         raise Refusal(str(out), "expected a file in a folder that exists")
     if not one and out.exists() and not out.is_dir():
         raise Refusal(str(out), "expected FILE.toml, or a folder")
-    profiles = making.profiles_of(table, making.Choice.of(model, hardware, tensor_parallel), unseen)
+    profiles = making.profiles_of(table, making.Choice.of(model, hardware, tensor_parallel), unseen, mixed=mixed)
     if as_hardware:
         profiles = tuple(making.as_hardware(profile, as_hardware) for profile in profiles)
     if one and len(profiles) > 1:
@@ -238,6 +240,15 @@ def predict(model_config: str, hardware: str, tensor_parallel: int, out: Path, m
     if model_profile is not None:
         model_profile.write_text(tomli_w.dumps(attrs.asdict(model)), encoding="utf-8")
     click.echo("\n".join([*report.fit_lines(profile), f"  written to {path}"]))
+
+
+@calibrate.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def link(folder: Path) -> None:
+    """Print what a hardware profile says of its link, from the tables of emu run --world real --profile-out FOLDER."""
+    from emu.calibrate import link_fit
+
+    click.echo(link_fit.as_toml(link_fit.link_tables(folder)), nl=False)
 
 
 @calibrate.command()

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from emu.fake.curves import line, prefill_at
 from emu.fake.profiles import HardwareProfile, ModelProfile, nearest
 from emu.fake.sim_costs import SplitwiseSimCosts
-from emu.fake.step_profiles import StepProfile, load_steps
+from emu.fake.step_profiles import MixedCurve, StepProfile, load_steps
 from emu.refusal import Refusal
 
 COST_KINDS = ("calibrated", "splitwise-sim")
@@ -79,7 +79,9 @@ class CalibratedCosts:
     context for each sequence costs; past the last one a goes on with its last slope and c stays.
 
     *Mixed.* The prefill pays for reading the weights. The decodes add the larger of what they add to a decode step,
-    a(B) - a(1), and what B further tokens add to the prefill; and c(B) * C. Never less than either part alone.
+    a(B) - a(1), and what B further tokens add to the prefill; and c(B) * C. Where the profile has what such steps were
+    measured to take beyond that, it is added, linear between its knots and constant outside them. Never less than
+    either part alone.
     """
 
     profile: StepProfile
@@ -132,7 +134,11 @@ class CalibratedCosts:
         base_ps, context_ps = self.decode_coefficients(sequences)
         by_decode_ps = base_ps - self.decode_coefficients(1)[0]
         by_tokens_ps = self.prefill_ps(tokens + sequences, prompts) - self.prefill_ps(tokens, prompts)
-        return max(alone_ps + max(by_decode_ps, by_tokens_ps), base_ps) + context_ps * context_tokens
+        step_ps = max(alone_ps + max(by_decode_ps, by_tokens_ps), base_ps) + context_ps * context_tokens
+        if self.profile.mixed is None:
+            return step_ps
+        longer_ps = step_ps + _extra_ps(self.profile.mixed, tokens, sequences)
+        return max(longer_ps, alone_ps, base_ps + context_ps * context_tokens)
 
     def measured(self, sequences: int, context_tokens: int) -> bool:
         """Batch size and total context each within what was measured; not each pair of them was."""
@@ -179,6 +185,15 @@ class CalibratedCosts:
                 times.append(step_ps)
             row = self._rows[prompts] = (knots, tuple(accumulate(times, max)))
         return row
+
+
+def _extra_ps(mixed: MixedCurve, tokens: int, sequences: int) -> int:
+    """Linear along both axes between the measured cells, and constant outside them."""
+    wide = len(mixed.sequences)
+    beside = min(max(sequences, mixed.sequences[0]), mixed.sequences[-1])
+    rows = (mixed.extra_ps[start : start + wide] for start in range(0, len(mixed.extra_ps), wide))
+    along = tuple(line(beside, mixed.sequences, row) for row in rows)
+    return line(min(max(tokens, mixed.prompt_tokens[0]), mixed.prompt_tokens[-1]), mixed.prompt_tokens, along)
 
 
 def load_costs(

@@ -8,7 +8,9 @@ decided elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
@@ -19,6 +21,9 @@ from emu.fake.model import KvMemory
 from emu.fake.worker import FakeWorker, LayerTimes
 from emu.node.ports import Recorder
 from emu.record.entries import Landed
+
+if TYPE_CHECKING:
+    from emu.fake.signals import SignalTimes
 
 Key = tuple[int, int]  # request and attempt
 
@@ -33,6 +38,7 @@ class LinkRules:
     kv_bytes_per_token: int
     layers: int
     fair: bool = True  # transfers share cards; else each has them to itself
+    signals: Mapping[int, SignalTimes] = MappingProxyType({})  # in the place of signal_ps, where they were measured
 
 
 @define(eq=False)
@@ -111,6 +117,7 @@ class Connection:
 
     flows: int = 0
     landed_ps: int = 0
+    layer_wise: bool = False  # the last one to land followed a prefill
     signal: PostSignal | None = None
     watched: bool = False
 
@@ -129,6 +136,7 @@ class FakeLink:
     _out: list[dict[Flow, None]] = field(init=False)
     _in: list[dict[Flow, None]] = field(init=False)
     _connections: dict[tuple[int, Key], Connection] = field(init=False, factory=dict)
+    _drawn: dict[tuple[int, bool, bool], int] = field(init=False, factory=dict)  # signal times so far, by curve
 
     def __attrs_post_init__(self) -> None:
         machines = len(self.rules.card_bytes_per_s)
@@ -234,6 +242,7 @@ class FakeLink:
         connection = self._connections[flow.source, key]
         connection.flows -= 1
         connection.landed_ps = now
+        connection.layer_wise = flow.layer_times is not None
         self._settle(flow.source, key, connection)
 
     def _settle(self, source: int, key: Key, connection: Connection) -> None:
@@ -243,10 +252,20 @@ class FakeLink:
         del self._connections[source, key]
         posted, clock = connection.signal, self.clock
         if posted is not None:
-            at_ps = clock.now_ps + self.rules.signal_ps[source]
+            at_ps = clock.now_ps + self._signal_ps(source, connection)
             clock.call_at(at_ps, self._salt, lambda: self._arrived(source, posted))
         if connection.watched:
             clock.call_at(clock.now_ps, self._salt, lambda: self.drained(source, key))
+
+    def _signal_ps(self, source: int, connection: Connection) -> int:
+        times = self.rules.signals.get(source)
+        if times is None:
+            return self.rules.signal_ps[source]
+        busy = self.workers[source].layer_times() is not None
+        curve = source, connection.layer_wise, busy
+        before = self._drawn.get(curve, 0)
+        self._drawn[curve] = before + 1
+        return times.ps(before, layer_wise=connection.layer_wise, busy=busy)
 
     def _arrived(self, source: int, posted: PostSignal) -> None:
         del source

@@ -27,8 +27,9 @@ The table of measurements brackets it: Llama2-70B on two H100 ran 32 sequences o
 so what is neither weights nor cache lies between 2.9 and 6.0 GiB a GPU.
 """
 
-OTHER_TABLES = ("power", "roofline")
-"""Tables of a hardware profile that have readers of their own: `emu.fake.power` and `emu.calibrate.datasheet`."""
+OTHER_TABLES = ("power", "roofline", "signals")
+"""Tables of a hardware profile that have readers of their own: `emu.fake.power`, `emu.calibrate.datasheet` and
+`emu.fake.signals`."""
 
 Profile = TypeVar("Profile")
 
@@ -109,6 +110,11 @@ def load_hardware(name_or_path: str, folder: Path | None = None) -> HardwareProf
     Its `OTHER_TABLES` are other readers'.
     """
     return _load(HardwareProfile, "hardware", SHIPPED_HARDWARE, name_or_path, folder)
+
+
+def has_table(hardware: str, name: str) -> bool:
+    """Whether a hardware profile (a shipped name or a path) has one of `OTHER_TABLES`. Raises `Refusal`."""
+    return name in read_profile("hardware", SHIPPED_HARDWARE, hardware)[0]
 
 
 def read_profile(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from emu.fake.profiles import from_table, read_toml, shipped_folder, shipped_names
 from emu.refusal import Refusal
@@ -56,6 +56,17 @@ class DecodeCurve:
 
 
 @frozen
+class MixedCurve:
+    """What a step of prompts beside decodes takes longer than the rule of `costs.py` says, in picoseconds: for each of
+    `prompt_tokens`, at each of `sequences`, row by row. Only for workers that were measured to differ from the rule."""
+
+    prompt_tokens: tuple[int, ...]
+    sequences: tuple[int, ...]
+    extra_ps: tuple[int, ...] = field(metadata={"any_sign": True})
+    source: str
+
+
+@frozen
 class SimCurves:
     """splitwise-sim's two curves: picoseconds by x = prompt size x batch size, medians as that simulator takes them."""
 
@@ -69,8 +80,9 @@ class SimCurves:
 class StepProfile:
     """Step times of one (model, hardware, tensor parallel), with what is known of their error.
 
-    `splitwise_sim` is there only in profiles made from splitwise-sim's own table. `evidence` holds the file's table of
-    that name as it is: errors on cells left out, scatter of repeats, cells excluded, what is not identified.
+    `mixed` is there only where it was asked to be fitted, `splitwise_sim` only in profiles made from splitwise-sim's
+    own table. `evidence` holds the file's table of that name as it is: errors on cells left out, scatter of repeats,
+    cells excluded, what is not identified.
     """
 
     model: str
@@ -81,6 +93,7 @@ class StepProfile:
     decode: DecodeCurve
     splitwise_sim: SimCurves | None
     evidence: dict[str, Any]
+    mixed: MixedCurve | None = None
 
 
 @cache  # the package's own files do not change
@@ -121,9 +134,9 @@ def parse_steps(text: bytes, where: str) -> StepProfile:
     """Read one steps file. Raises `Refusal` for a key that is unknown, missing or mistyped, and for unusable curves."""
     table = read_toml(text, where)
     parts: dict[str, Any] = {}
-    kinds = {"prefill": PrefillCurves, "decode": DecodeCurve, "splitwise_sim": SimCurves}
+    kinds = {"prefill": PrefillCurves, "decode": DecodeCurve, "mixed": MixedCurve, "splitwise_sim": SimCurves}
     for key, kind in kinds.items():
-        if key == "splitwise_sim" and key not in table:
+        if key in ("mixed", "splitwise_sim") and key not in table:
             parts[key] = None
             continue
         if not isinstance(table.get(key), dict):
@@ -169,6 +182,17 @@ def _check_curves(profile: StepProfile, where: str) -> None:
         not least <= here <= most for least, here, most in zip(low, used, high, strict=True)
     ):
         raise Refusal(f"{where}: decode.context_low_ps", "expected bounds about each of context_ps_per_token")
+    if profile.mixed is not None:
+        _check_mixed(profile.mixed, f"{where}: mixed")
     span = decode.context_range_tokens
     if len(span) != 2 or span[0] > span[1]:
         raise Refusal(f"{where}: decode.context_range_tokens", "expected [low, high]")
+
+
+def _check_mixed(mixed: MixedCurve, where: str) -> None:
+    for key, knots in (("prompt_tokens", mixed.prompt_tokens), ("sequences", mixed.sequences)):
+        if len(knots) < 2 or any(later <= earlier for earlier, later in pairwise(knots)):
+            raise Refusal(f"{where}: {key}", "expected two knots or more in increasing order")
+    cells = len(mixed.prompt_tokens) * len(mixed.sequences)
+    if len(mixed.extra_ps) != cells:
+        raise Refusal(f"{where}: extra_ps", f"expected {cells} times, {len(mixed.sequences)} for each of prompt_tokens")

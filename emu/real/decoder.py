@@ -7,7 +7,6 @@ to. Which tokens run when is decided elsewhere, and nothing here waits for the d
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
 
 import torch
 from attrs import frozen
@@ -24,7 +23,8 @@ Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch
 class Prompts:
     """Prompts of one step, one behind the other: for each token its id, its place, its block and its place in that.
 
-    `lengths` are the tokens of each prompt; `blocks` are all blocks written and `stamps` theirs in layer 0.
+    `lengths` are the tokens of each prompt; `blocks` are all blocks written and `stamps` theirs in layer 0; `ends` says
+    which tokens are the last of their prompts.
     """
 
     tokens: torch.Tensor
@@ -34,6 +34,18 @@ class Prompts:
     lengths: tuple[int, ...]
     blocks: torch.Tensor
     stamps: torch.Tensor
+    ends: torch.Tensor
+
+
+@frozen
+class _Rows:
+    """One new token of each decoding sequence, taken from rows as `Decoder.decode` is given them."""
+
+    x: torch.Tensor
+    tables: torch.Tensor
+    blocks: torch.Tensor
+    offsets: torch.Tensor
+    lengths: torch.Tensor
 
 
 @frozen
@@ -80,21 +92,47 @@ class Decoder:
             pool.stamp(number, prompts.blocks, stamps[number])
             x = self._finish(x, _causal(queries, both, prompts.lengths), layer)
             computed(number)
-        return self._next(torch.stack([x[end - 1] for end in accumulate(prompts.lengths)]))
+        return self._next(x[prompts.ends])
 
     def decode(self, rows: torch.Tensor, pool: KvPool) -> torch.Tensor:
         """The next token of each sequence. A row of int32 is its last token, that token's place, and its blocks."""
-        tokens, places, tables = rows[:, 0], rows[:, 1], rows[:, 2:]
-        size = self.shape.block_tokens
-        blocks = tables.gather(1, (places // size)[:, None].long())[:, 0].long()
-        offsets, lengths = (places % size).long(), places + 1
-        x = self._tokens[tokens.long()] + self._places[places.long()]
+        given = self._given(rows)
+        x = given.x
+        for number, layer in enumerate(self._layers):
+            queries, both = self._project(x, layer)
+            pool.write(number, given.blocks, given.offsets, both)
+            x = self._finish(x, self._cached(queries, number, pool, given), layer)
+        return self._next(x)
+
+    def mixed(
+        self, prompts: Prompts, rows: torch.Tensor, pool: KvPool, computed: Callable[[int], None]
+    ) -> torch.Tensor:
+        """The next token of each prompt, then of each sequence: both in one pass, so that weights are read once, and
+        apart only where they attend. Arguments are those of `prefill` and `decode`."""
+        given, cut = self._given(rows), prompts.tokens.shape[0]
+        x = torch.cat([self._tokens[prompts.tokens] + self._places[prompts.places], given.x])
+        blocks = torch.cat([prompts.token_blocks, given.blocks])
+        offsets = torch.cat([prompts.token_offsets, given.offsets])
+        stamps = pool.in_layers(prompts.stamps)
         for number, layer in enumerate(self._layers):
             queries, both = self._project(x, layer)
             pool.write(number, blocks, offsets, both)
-            found = self.attend(queries, pool.keys[number], pool.values[number], tables, lengths)
-            x = self._finish(x, found, layer)
-        return self._next(x)
+            pool.stamp(number, prompts.blocks, stamps[number])
+            found = _causal(queries[:cut], both[:cut], prompts.lengths)
+            x = self._finish(x, torch.cat([found, self._cached(queries[cut:], number, pool, given)]), layer)
+            computed(number)
+        return self._next(torch.cat([x[prompts.ends], x[cut:]]))
+
+    def _given(self, rows: torch.Tensor) -> _Rows:
+        tokens, places, tables = rows[:, 0], rows[:, 1], rows[:, 2:]
+        size = self.shape.block_tokens
+        blocks = tables.gather(1, (places // size)[:, None].long())[:, 0].long()
+        x = self._tokens[tokens.long()] + self._places[places.long()]
+        return _Rows(x, tables, blocks, (places % size).long(), places + 1)
+
+    def _cached(self, queries: torch.Tensor, layer: int, pool: KvPool, given: _Rows) -> torch.Tensor:
+        """What each sequence's new token finds in its cache."""
+        return self.attend(queries, pool.keys[layer], pool.values[layer], given.tables, given.lengths)
 
     def _project(self, x: torch.Tensor, layer: _Layer) -> tuple[torch.Tensor, torch.Tensor]:
         """Queries, and keys with values: views of one product."""

@@ -18,6 +18,10 @@ import torch
 from emu.real.clock import Bell
 
 Job = Callable[[], None]
+LANES = 4
+"""Copies that leave a GPU, or reach one, each on a stream of its own: more wait behind one of these."""
+FIRST = -1
+"""Priority of copies: a cache that waits for the next prefill's kernels delays a token, and takes little from them."""
 
 
 class Mark(Protocol):
@@ -131,13 +135,14 @@ class _Flag:
 
 
 class CudaDevice(Device):
-    """A GPU, with a stream for steps and one each for copies that leave and that arrive."""
+    """A GPU, with a stream for steps, and lanes for copies that leave and that arrive, which go before steps."""
 
     def __init__(self, index: int, bell: Bell) -> None:
         torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every length of a prompt, some 45 ms each
         self._compute = torch.cuda.Stream(index)
-        self._leaving = torch.cuda.Stream(index)
-        self._arriving = torch.cuda.Stream(index)
+        self._leaving = tuple(torch.cuda.Stream(index, priority=FIRST) for _ in range(LANES))
+        self._arriving = tuple(torch.cuda.Stream(index, priority=FIRST) for _ in range(LANES))
+        self._copied = 0  # puts so far
         self._steps, self._copies = _Lookout(bell), _Lookout(bell)
         super().__init__(f"cuda:{index}", bell)
 
@@ -167,7 +172,9 @@ class CudaDevice(Device):
     @contextmanager
     def copying(self, target: Device) -> Iterator[None]:
         assert isinstance(target, CudaDevice)
-        with torch.inference_mode(), torch.cuda.stream(target._arriving), torch.cuda.stream(self._leaving):
+        lane = self._copied % LANES
+        self._copied += 1
+        with torch.inference_mode(), torch.cuda.stream(target._arriving[lane]), torch.cuda.stream(self._leaving[lane]):
             yield
 
     def behind(self, mark: Mark) -> None:

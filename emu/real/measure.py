@@ -7,7 +7,7 @@ and the look that notices its end. KV blocks of a cell are its own, as far as th
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Final
 
@@ -30,6 +30,9 @@ BATCHED_PROMPTS: Final = (128, 256, 512)
 BATCHES: Final = (2, 3, 4, 6, 8, 12, 16)
 SEQUENCES: Final = (1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 256, 512)
 CONTEXTS: Final = (32, 128, 512, 1024, 2048, 4096, 8192)
+MIXED_PROMPTS: Final = (64, 256, 512, 640, 1024, 2048)
+MIXED_SEQUENCES: Final = (1, 8, 24, 64)
+MIXED_CONTEXTS: Final = (256, 1024)
 RUNS: Final = 9
 WARM: Final = 2
 MOST_PROMPT_TOKENS: Final = 4096  # of a batch of several
@@ -43,6 +46,7 @@ class Bench:
         self._shape = source.shape
         self._mail: Signal = clock.signal("nobody")
         self._landed: Signal = clock.signal("landed")
+        self._rested: Signal = clock.signal("rested")
         self._layers = self._shape.layers
         self._link = CudaLink(
             clock, (source, target), kv_bytes_per_token, self._layers, self, lambda *_: None, lambda *_: None
@@ -83,9 +87,20 @@ class Bench:
                     await self._decode(sequences, context, left)
                     left = sequences
         await self._prefill(1, 16, left=left)
+        await self._mix(widest, most, room)
         for _, each in single:
             if self._blocks(each) <= room:
                 await self._copy(each)
+
+    async def _mix(self, widest: int, most: int, room: int) -> None:
+        """Steps of a prompt beside sequences that decode, as far as pool and tables go."""
+        for context in MIXED_CONTEXTS:
+            for sequences in MIXED_SEQUENCES:
+                for prompt in MIXED_PROMPTS:
+                    blocks = sequences * self._blocks(context + RUNS) + self._blocks(prompt)
+                    if sequences <= widest and max(context + RUNS, prompt) < most and blocks <= room:
+                        await self._decode(sequences, context, 0, prompt)
+                        await self._prefill(1, 16, left=sequences)
 
     async def _prefill(self, prompts: int, each: int, left: int = 0, follow: bool = False) -> float:
         source = self._source
@@ -97,22 +112,41 @@ class Bench:
         source.start(Batch(pieces, (), tuple(range(left)), (), 0, 0, 1, prompts * each, follow, True))
         if follow:
             self._put(each, follow=True)
-        return (await source.finish(self._mail)).first_step_ps / PS_PER_MS
+        return await self._finished(rest=not follow)
 
-    async def _decode(self, sequences: int, context: int, left: int) -> None:
+    async def _finished(self, *, rest: bool) -> float:
+        """Milliseconds of the step under way. With `rest`, as much time without work follows: prompts without a pause
+        take a GPU to the limit of its power, and then longer."""
+        took_ms = (await self._source.finish(self._mail)).first_step_ps / PS_PER_MS
+        if rest:
+            await self._rest(took_ms)
+        return took_ms
+
+    async def _rest(self, ms: float) -> None:
+        await self._rested.wait(self._clock.now_ps + round(ms * PS_PER_MS))
+
+    async def _decode(self, sequences: int, context: int, left: int, prompt: int = 0) -> None:
+        """With `prompt` tokens of another request in each step, if there are any."""
         source = self._source
-        source.answers = answers = Answers([context] * sequences, [1 << 30] * sequences, VOCABULARY)
+        lengths = [context] * sequences + [prompt]
+        source.answers = answers = Answers(lengths, [1 << 30] * len(lengths), VOCABULARY)
         joined = []
         for number, blocks in enumerate(self._lend(sequences, self._blocks(context + RUNS))):
             answers.computed(number, number)
             joined.append(Slice(number, 0, context, 1, Kind.DECODE, next(self._numbers), blocks))
-        batch = Batch((), tuple(joined), tuple(range(left)), (), sequences, sequences * context, 1, 0, False, True)
+        beside: tuple[Slice, ...] = ()
+        if prompt:
+            first = sequences * self._blocks(context + RUNS)
+            blocks = tuple(range(first, first + self._blocks(prompt)))
+            beside = (Slice(sequences, 0, 0, prompt, Kind.PREFILL, next(self._numbers), blocks),)
+        gone = tuple(range(left))
+        batch = Batch(beside, tuple(joined), gone, (), sequences, sequences * context, 1, prompt, False, True)
         took = []
         for _ in range(RUNS):
             source.start(batch)
-            took.append((await source.finish(self._mail)).first_step_ps / PS_PER_MS)
+            took.append(await self._finished(rest=bool(prompt)))
             batch = batch._replace(joined=(), left=(), changed=False)
-        self._row("decode", sequences, context + (RUNS + WARM) // 2, took[WARM:])
+        self._row("mixed" if prompt else "decode", sequences, context + (RUNS + WARM) // 2, took, prompt)
 
     async def _copy(self, each: int) -> None:
         serialized, remainders, prefills = [], [], []
@@ -122,6 +156,7 @@ class Bench:
         for _ in range(RUNS):
             prefills.append(await self._prefill(1, each, follow=True))
             remainders.append(await self._until_landed(lambda: None))
+            await self._rest(prefills[-1])
         alone_ms, behind_ms, under_ms = (statistics.median(ms[WARM:]) for ms in (serialized, remainders, prefills))
         self.copies.append(CopyRow(each, alone_ms, behind_ms, under_ms, RUNS - WARM))
 
@@ -143,6 +178,6 @@ class Bench:
     def _blocks(self, tokens: int) -> int:
         return -(-tokens // self._shape.block_tokens)
 
-    def _row(self, phase: str, batch: int, context: int, took_ms: Iterable[float]) -> None:
-        kept = list(took_ms)[0 if phase == "decode" else WARM :]
-        self.steps.append(StepRow(phase, batch, context, statistics.median(kept), len(kept)))
+    def _row(self, phase: str, batch: int, context: int, took_ms: Sequence[float], prompt: int = 0) -> None:
+        kept = took_ms[WARM:]
+        self.steps.append(StepRow(phase, batch, context, statistics.median(kept), len(kept), prompt))

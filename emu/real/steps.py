@@ -43,6 +43,12 @@ class DecodeSteps:
             self._graphs[size] = graph, tokens
         torch.cuda.synchronize(self._device.where)
 
+    def given(self, sequences: int) -> torch.Tensor:
+        """The first `sequences` rows, on the device."""
+        if not self._device.graphs:
+            return self.rows[:sequences]
+        return self._rows[:sequences].copy_(self.rows[:sequences], non_blocking=True)
+
     def launch(self, sequences: int) -> torch.Tensor:
         """One step of the first `sequences` rows; their tokens, on the host when a mark behind this is reached."""
         if not self._device.graphs:
@@ -50,7 +56,7 @@ class DecodeSteps:
         size = next(size for size in self._sizes if size >= sequences)
         self.rows[sequences:size, :2] = 0
         self.rows[sequences:size, 2:] = self._pool.nobodys
-        self._rows[:size].copy_(self.rows[:size], non_blocking=True)
+        self.given(size)
         graph, tokens = self._graphs[size]
         graph.replay()
         return self._device.fetch(tokens[:sequences])

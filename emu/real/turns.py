@@ -1,4 +1,4 @@
-"""What a turn of the control plane adds to a decode step: the part that steps measured without one do not hold.
+"""What a turn of the control plane adds to a step: the part that steps measured without one do not hold.
 
 Between two steps of a machine its node counts the last one, asks its core for the next batch and has it launched, in a
 process that it shares with the other machines and the router. That time is found by comparing the steps of a whole
@@ -17,25 +17,31 @@ from emu.record.entries import Entry, StepFinished, StepStarted
 
 
 class Turn(NamedTuple):
-    """Milliseconds: of any turn, and for each decoding sequence."""
+    """Milliseconds: of a turn before a step that only decodes, and before one that has prompts, which must be laid out;
+    and for each decoding sequence."""
 
     base_ms: float
     sequence_ms: float
+    prefill_ms: float
     steps: int  # that it was found from
 
-    def ms(self, sequences: int) -> float:
-        return self.base_ms + self.sequence_ms * sequences
+    def ms(self, row: StepRow) -> float:
+        each_ms = 0.0 if row.phase == "prefill" else self.sequence_ms * row.batch
+        return each_ms + (self.base_ms if row.phase == "decode" else self.prefill_ms)
 
 
 def turn_of(rows: Sequence[StepRow], entries: Iterable[Entry]) -> Turn:
     """The least-squares line, over the sequences of a batch, of how much longer the record's decode steps take than
-    `rows` say. Raises ValueError where the record has none, or rows none of decodes."""
+    `rows` say; and the median of that over its prefills of one prompt whose cache does not follow it, 0 where there are
+    none. Raises ValueError where the record has no decodes, or rows none."""
     grid: dict[int, list[tuple[float, float]]] = {}
     for row in rows:
         if row.phase == "decode":
             grid.setdefault(row.batch, []).append((row.context, row.ms))
+    single = sorted((row.context, row.ms) for row in rows if (row.phase, row.batch) == ("prefill", 1))
     started: dict[int, StepStarted] = {}
     found: list[tuple[int, float]] = []
+    prefills: list[float] = []
     for entry in entries:
         if type(entry) is StepStarted:
             started[entry.machine] = entry
@@ -43,13 +49,18 @@ def turn_of(rows: Sequence[StepRow], entries: Iterable[Entry]) -> Turn:
             sequences = entry.sequences
             alone_ms = _alone_ms(grid, sequences, started[entry.machine].context_tokens / sequences)
             found.append((sequences, entry.first_step_ps / 1e9 - alone_ms))
+        elif type(entry) is StepFinished and single and not entry.sequences:
+            batch = started[entry.machine]
+            if len(batch.prefills) == 1 and not batch.layer_wise:
+                prefills.append(entry.first_step_ps / 1e9 - _between(single, entry.prompt_tokens))
     if not found:
         raise ValueError("a record without decode steps")
     sizes, extra_ms = zip(*found, strict=True)
+    prefill_ms = statistics.median(prefills) if prefills else 0.0
     if len(set(sizes)) < 2:
-        return Turn(statistics.fmean(extra_ms), 0.0, len(found))
+        return Turn(statistics.fmean(extra_ms), 0.0, prefill_ms, len(found))
     slope, base_ms = statistics.linear_regression(sizes, extra_ms)
-    return Turn(base_ms, slope, len(found))
+    return Turn(base_ms, slope, prefill_ms, len(found))
 
 
 def _alone_ms(grid: dict[int, list[tuple[float, float]]], sequences: int, context: float) -> float:

@@ -9,6 +9,7 @@ last token is known here and nowhere above.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import accumulate
 
 import torch
 from attrs import define
@@ -20,6 +21,7 @@ from emu.real.clock import WallClock
 from emu.real.decoder import Decoder, Prompts
 from emu.real.device import Device, Mark
 from emu.real.pool import KvPool
+from emu.real.prompt_steps import PromptSteps
 from emu.real.shape import VOCABULARY
 from emu.real.steps import DecodeSteps
 
@@ -70,6 +72,7 @@ class TorchWorker:
         self.finished = 0  # batches
         self._clock, self._decoder = clock, decoder
         self._steps = DecodeSteps(device, decoder, pool)
+        self._short = PromptSteps(device, decoder, pool)
         self._rows = self._steps.rows.numpy()
         self._over = clock.signal(f"worker {index}")
         self._sequences: dict[int, _Sequence] = {}
@@ -82,12 +85,16 @@ class TorchWorker:
         if self.device.graphs:
             with self.device.computing():
                 self._steps.capture()
+                self._short.capture()
                 for tokens in (2**power for power in range(4, self.shape.most_tokens.bit_length())):
                     self.answers = Answers([tokens], [1], VOCABULARY)
                     blocks = tuple(range(-(-tokens // self.shape.block_tokens)))
                     if len(blocks) <= self.shape.blocks:
                         piece = Slice(0, 0, 0, tokens, Kind.PREFILL, 1, blocks)
-                        self._decoder.prefill(self._prompts((piece,)), self.pool, lambda _: None)
+                        prompts = self._prompts((piece,))
+                        self._decoder.prefill(prompts, self.pool, lambda _: None)
+                        self._rows[0, :2], self._rows[0, 2:] = 0, self.pool.nobodys
+                        self._decoder.mixed(prompts, self._steps.given(1), self.pool, lambda _: None)
             self.device.settle()
 
     def steps_done(self, now: int) -> int:
@@ -157,8 +164,17 @@ class TorchWorker:
                     if step.layers and layer < last:
                         step.layers[layer].set()
 
-                step.first_tokens = device.fetch(self._decoder.prefill(prompts, self.pool, computed))
-            if step.sequences:
+                if not step.layers and self._short.takes(prompts):  # launched at once, in one graph or two
+                    if step.sequences:
+                        step.tokens = self._steps.launch(len(step.sequences))
+                    step.first_tokens = self._short.launch(prompts)
+                elif step.sequences:
+                    rows = self._steps.given(len(step.sequences))
+                    tokens = device.fetch(self._decoder.mixed(prompts, rows, self.pool, computed))
+                    step.first_tokens, step.tokens = tokens[: len(prompts.lengths)], tokens[len(prompts.lengths) :]
+                else:
+                    step.first_tokens = device.fetch(self._decoder.prefill(prompts, self.pool, computed))
+            else:
                 step.tokens = self._steps.launch(len(step.sequences))
             for read in step.reads:
                 read.seen = device.fetch(self.pool.seen(device.put(read.blocks)))
@@ -185,9 +201,9 @@ class TorchWorker:
             stamps += range(content, content + written)
             lengths.append(piece.count)
         offsets = [place % size for place in places]
-        return Prompts(
-            put(tokens), put(places), put(token_blocks), put(offsets), tuple(lengths), put(blocks), put(stamps)
-        )
+        ends = [end - 1 for end in accumulate(lengths)]
+        columns = put(tokens), put(places), put(token_blocks), put(offsets)
+        return Prompts(*columns, tuple(lengths), put(blocks), put(stamps), put(ends))
 
     def _change(self, batch: Batch) -> list[tuple[_Sequence, int]]:
         """Bring the sequences up to date; blocks that are new to one, as (sequence, place)."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from emu.refusal import Refusal
-from emu.validate import corrections, curves, hand_over, parity, profiles, queueing, table_iv
+from emu.validate import corrections, curves, hand_over, parity, profiles, queueing, real_pair, table_iv
 from emu.validate.lab import Lab
 from emu.validate.page import Section, joined, split
 from emu.validate.reference import CASES
@@ -21,6 +21,7 @@ from emu.validate.reference import CASES
 REFERENCES: Final = tuple(case.file for case in CASES)
 SECTIONS: Final = (
     Section("profiles", profiles.section, cheap=True),
+    Section("real-pair", real_pair.section, cheap=True),
     Section("table-iv", table_iv.section, cheap=True),
     Section("hand-over", hand_over.section, cheap=True),
     Section("parity", parity.section, REFERENCES),

@@ -20,9 +20,12 @@ from emu.fake.profiles import ModelProfile  # noqa: E402
 from emu.laws.checker import Checker  # noqa: E402
 from emu.real import measure  # noqa: E402
 from emu.real.attention import paged_attention  # noqa: E402
+from emu.real.clock import WallClock  # noqa: E402
 from emu.real.decoder import Decoder, Prompts  # noqa: E402
+from emu.real.device import Device  # noqa: E402
 from emu.real.link import CudaLink, KvMismatch  # noqa: E402
 from emu.real.pool import KvPool  # noqa: E402
+from emu.real.prompt_steps import PromptSteps  # noqa: E402
 from emu.real.shape import DecoderShape, mlp_width  # noqa: E402
 from emu.record.entries import Landed, RequestEnded, StepFinished  # noqa: E402
 from emu.record.log import Fold  # noqa: E402
@@ -115,14 +118,15 @@ def test_ten_requests_keep_every_law_and_have_the_emulated_answers(threshold_tok
 
 def test_a_world_measures_its_own_steps_and_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grid = {"PROMPTS": (16, 48), "BATCHED_PROMPTS": (16,), "BATCHES": (2, 16), "SEQUENCES": (1, 99), "CONTEXTS": (32,)}
+    grid |= {"MIXED_PROMPTS": (16, 200), "MIXED_SEQUENCES": (2,), "MIXED_CONTEXTS": (32,)}
     for name, cells in {**grid, "RUNS": 3}.items():
         monkeypatch.setattr(measure, name, cells)
     cluster = cluster_of("prefill", "decode", kv_blocks=24)
     machines = real_run.Machines.of(cluster, 100, cpu=True)
-    worlds.keep_profile(tmp_path / "profile", cluster, machines, TEN)
+    worlds.keep_profile(tmp_path / "profile", cluster, machines, [TEN])
     machines.close()
-    texts = ((tmp_path / "profile" / name).read_text() for name in ("steps.csv", "copies.csv"))
-    steps, copies = (list(csv.DictReader(text.splitlines())) for text in texts)
+    texts = ((tmp_path / "profile" / f"{name}.csv").read_text() for name in ("steps", "copies", "transfers"))
+    steps, copies, transfers = (list(csv.DictReader(text.splitlines())) for text in texts)
     assert [(row["phase"], int(row["batch"]), int(row["context"])) for row in steps] == [
         ("prefill", 1, 16),
         ("prefill", 1, 48),
@@ -130,11 +134,16 @@ def test_a_world_measures_its_own_steps_and_copies(tmp_path: Path, monkeypatch: 
         ("prefill", 16, 16),
         ("decode", 1, 34),
         ("decode", 6, 34),  # as wide as a batch may be
+        ("mixed", 2, 34),
     ]
+    assert [row["mixed_prompt_tokens"] for row in steps][-2:] == ["0", "16"]
+    # a machine that is borrowed transfers nothing
+    assert 0 < len(transfers) <= sum(1 for tokens in TEN.output_tokens if tokens > 1)
+    assert {row["mode"] for row in transfers} == {"serialized"}
     assert [int(row["prompt_tokens"]) for row in copies] == [16, 48]
     assert {row["hardware"] for row in [*steps, *copies]} == {"dgx-h100"}
     assert all(float(row["ms"]) > 0 for row in [*steps, *copies])
-    assert [row["turn_ms"] for row in steps][:4] == ["0.0000"] * 4
+    assert len({row["turn_ms"] for row in steps if row["phase"] == "prefill"}) == 1
     assert all(float(row["turn_ms"]) for row in steps[4:])
     assert all(float(row["layer_wise_prefill_ms"]) > 0 for row in copies)
 
@@ -219,7 +228,14 @@ def test_decoding_over_the_pool_is_what_a_prefill_of_the_whole_text_computes() -
         owned = torch.tensor(blocks)
         written = torch.tensor(blocks[: -(-tokens // 16)])
         prompts = Prompts(
-            torch.tensor(text[:tokens]), places, owned[places // 16], places % 16, (tokens,), written, written
+            torch.tensor(text[:tokens]),
+            places,
+            owned[places // 16],
+            places % 16,
+            (tokens,),
+            written,
+            written,
+            places[-1:],
         )
         with torch.inference_mode():
             decoder.prefill(prompts, pool, lambda _: None)
@@ -234,6 +250,63 @@ def test_decoding_over_the_pool_is_what_a_prefill_of_the_whole_text_computes() -
     found = pool.keys[:, blocks].flatten(1, 2)[:, :40]
     assert float((found - expected).float().norm() / expected.float().norm()) < 0.02
     assert float((found - expected).float().norm()) < float(found[:, -1].float().norm())
+
+
+def test_prompts_beside_decodes_compute_what_each_computes_alone() -> None:
+    decoder = Decoder(SHAPE, torch.device("cpu"), 1)
+    rows = torch.tensor([[5, 20, 7, 2, 0, 0], [9, 3, 4, 0, 0, 0]], dtype=torch.int32)
+    places = torch.arange(30)
+    owned = torch.tensor([1, 6])
+    prompts = Prompts(places * 3 % 97, places, owned[places // 16], places % 16, (30,), owned, owned, places[-1:])
+    found = []
+    for apart in (True, False):
+        pool = KvPool(SHAPE, torch.device("cpu"))
+        pool.rows.normal_(generator=torch.Generator().manual_seed(2))
+        layers: list[int] = []
+        with torch.inference_mode():
+            if apart:
+                decoder.prefill(prompts, pool, lambda _: None)
+                decoder.decode(rows, pool)
+            else:
+                assert decoder.mixed(prompts, rows, pool, layers.append).shape == (3,)
+                assert layers == [0, 1, 2]
+        found.append(pool.both.float())
+    assert float((found[0] - found[1]).norm() / found[0].norm()) < 0.01
+    assert pool.stamps[0, 6] == 6
+
+
+@pytest.mark.parametrize("tokens", [1, 16, 50, 64])
+def test_a_padded_prompt_is_computed_as_the_prompt_is(tokens: int) -> None:
+    decoder, places = Decoder(SHAPE, torch.device("cpu"), 1), torch.arange(tokens)
+    owned = torch.tensor([1, 6, 3, 2])
+    written = owned[: -(-tokens // 16)]
+    prompt = Prompts(
+        places * 3 % 97, places, owned[places // 16], places % 16, (tokens,), written, written + 90, places[-1:]
+    )
+    pools = [KvPool(SHAPE, torch.device("cpu")) for _ in range(2)]
+    device = Device("cpu", WallClock().bell)
+    short = PromptSteps(device, decoder, pools[1])
+    device.close()
+    assert short.sizes == (64,)
+    assert not short.takes(prompt)  # a CPU has no graphs
+    with torch.inference_mode():
+        expected = decoder.prefill(prompt, pools[0], lambda _: None)
+        for _ in range(2):  # what a longer one has left there is no part of it
+            short.padded(
+                evolve(
+                    prompt,
+                    **{name: torch.full((64,), 11) for name in ("tokens", "places")},
+                    lengths=(64,),
+                    token_offsets=torch.arange(64) % 16,
+                    token_blocks=torch.full((64,), 12),
+                )
+            )
+            found = decoder.prefill(short.padded(prompt), pools[1], lambda _: None)
+    assert found.tolist() == expected.tolist()
+    mine = [pool.rows[:, written].float() for pool in pools]
+    assert float((mine[0] - mine[1]).norm() / mine[0].norm()) < 0.01
+    others = [block for block in range(12) if block not in written]
+    assert float(pools[1].rows[:, others].float().norm()) == 0.0
 
 
 def test_paged_attention_is_attention_over_the_tokens_that_are_there() -> None:

@@ -1,0 +1,109 @@
+"""From what a real pair measured of its copies and transfers to the figures that a hardware profile has of its link.
+
+`copies.csv` times caches alone and under a prefill, `transfers.csv` the transfers of whole runs (`emu run --world real
+--profile-out`). Plain arithmetic in a fixed order: the same tables give the same text. What a run makes of the figures
+stands in `emu.fake.link` and `emu.fake.signals`.
+"""
+
+import csv
+import statistics
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import tomli_w
+
+from emu.fake.profiles import load_model
+from emu.refusal import Refusal
+
+FROM_TOKENS: Final = 512
+"""Copies of shorter prompts take as long as launching them."""
+
+SHARES: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+LEAST_S: Final = 1e-6
+CURVES: Final = {
+    "serialized_s": ("serialized", "0"),
+    "serialized_busy_s": ("serialized", "1"),
+    "layer_wise_s": ("layer-wise", "0"),
+    "layer_wise_busy_s": ("layer-wise", "1"),
+}
+
+
+def link_tables(folder: Path) -> dict[str, Any]:
+    """`nic_bytes_per_s`, `signal_s`, `layer_sync_s` and `signals`, of copies.csv, steps.csv and transfers.csv.
+
+    The rate is the slope of copies over their bytes, from FROM_TOKENS on; a synchronisation a layer is what prefills
+    take longer whose caches follow them, the median; and a signal is what of a transfer stays visible beyond the bytes
+    that could only go when its prefill had ended. Raises `Refusal` for files that lack rows or columns.
+    """
+    steps, copies, transfers = (_rows(folder / f"{name}.csv") for name in ("steps", "copies", "transfers"))
+    try:
+        model = load_model(transfers[0]["model"])
+        rate = _rate(copies, model.kv_bytes_per_token)
+        sync_s = _sync_s(steps, copies, model.layers)
+        found = {name: sorted(_signals_s(transfers, *key, rate)) for name, key in CURVES.items()}
+    except (LookupError, ValueError, ArithmeticError, statistics.StatisticsError) as error:
+        raise Refusal(str(folder), f"expected the tables of emu run --profile-out ({error!r})") from None
+    few = [name for name, times in found.items() if len(times) < 2]
+    if few:
+        raise Refusal(str(folder / "transfers.csv"), f"expected two transfers or more for {few[0]}")
+    counts = ", ".join(f"{len(times)} for {name}" for name, times in found.items())
+    signals: dict[str, Any] = {"shares": list(SHARES)}
+    signals |= {name: [_at(times, share) for share in SHARES] for name, times in found.items()}
+    signals["source"] = f"transfers.csv, what stays visible beyond the bytes: {counts}"
+    everything = [seconds for times in found.values() for seconds in times]
+    return {
+        "nic_bytes_per_s": rate,
+        "signal_s": round(statistics.fmean(everything), 6),
+        "layer_sync_s": sync_s,
+        "signals": signals,
+    }
+
+
+def as_toml(tables: dict[str, Any]) -> str:
+    """Lines for a hardware profile."""
+    return tomli_w.dumps(tables, multiline_strings=False)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise Refusal(str(path), "expected a table that can be read") from None
+
+
+def _rate(copies: Iterable[dict[str, str]], token_bytes: int) -> int:
+    """Bytes a second, to two digits."""
+    rows = [(int(row["prompt_tokens"]), float(row["ms"]) / 1e3) for row in copies]
+    points = [(tokens * token_bytes, seconds) for tokens, seconds in rows if tokens >= FROM_TOKENS]
+    slope, _ = statistics.linear_regression(*zip(*points, strict=True))
+    return int(float(f"{1 / slope:.1e}"))
+
+
+def _sync_s(steps: Iterable[dict[str, str]], copies: Iterable[dict[str, str]], layers: int) -> float:
+    """Seconds a layer, to the microsecond, and no less than one."""
+    alone_ms = {
+        int(row["context"]): float(row["ms"]) - float(row["turn_ms"])
+        for row in steps
+        if (row["phase"], row["batch"]) == ("prefill", "1")
+    }
+    longer_ms = [
+        float(row["layer_wise_prefill_ms"]) - alone_ms[int(row["prompt_tokens"])]
+        for row in copies
+        if int(row["prompt_tokens"]) >= FROM_TOKENS
+    ]
+    return max(LEAST_S, round(statistics.median(longer_ms) / 1e3 / layers, 6))
+
+
+def _signals_s(transfers: Iterable[dict[str, str]], mode: str, busy: str, rate: int) -> Iterator[float]:
+    for row in transfers:
+        if (row["mode"], row["busy"]) == (mode, busy):
+            yield max(LEAST_S, float(row["remainder_ms"]) / 1e3 - int(row["visible_bytes"]) / rate)
+
+
+def _at(times: list[float], share: float) -> float:
+    """The quantile of sorted times, linear between ranks, to the microsecond."""
+    place = share * (len(times) - 1)
+    low = min(int(place), len(times) - 2)
+    return round(times[low] + (times[low + 1] - times[low]) * (place - low), 6)
