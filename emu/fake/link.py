@@ -17,8 +17,9 @@ from attrs import define, field, frozen
 from emu.control.commands import PostSignal, Put
 from emu.control.messages import Message, Signal
 from emu.fake.clock import PS_PER_S, HeapClock, HeapEntry
+from emu.fake.leap import LayerTimes
 from emu.fake.model import KvMemory
-from emu.fake.worker import FakeWorker, LayerTimes
+from emu.fake.worker import FakeWorker
 from emu.node.ports import Recorder
 from emu.record.entries import Landed
 

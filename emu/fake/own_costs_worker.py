@@ -6,10 +6,11 @@ at a time.
 
 from emu.control.batch import Batch
 from emu.fake.clock import HeapClock
+from emu.fake.leap import LayerTimes, Leap
 from emu.fake.model import FakeModel, KvMemory
 from emu.fake.own_costs import OwnCosts, Slice
 from emu.fake.plan import SCALE
-from emu.fake.worker import FakeWorker, LayerTimes, Leap
+from emu.fake.worker import FakeWorker
 
 
 class OwnCostsWorker(FakeWorker):

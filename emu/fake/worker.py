@@ -9,29 +9,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from math import isqrt
-from typing import NamedTuple
 
 from attrs import define
 
 from emu.control.batch import Batch, Slice
 from emu.fake.clock import HeapClock, HeapSignal
 from emu.fake.costs import Costs
+from emu.fake.leap import LayerTimes, Leap
 from emu.fake.model import Extent, FakeModel, KvMemory
 from emu.fake.plan import SCALE
 from emu.node.ports import Ran, Signal
-
-
-class LayerTimes(NamedTuple):
-    """When the layers of a prefill step are computed: evenly over its time."""
-
-    started_ps: int
-    duration_ps: int
-    layers: int
-
-    def ready_ps(self, layer: int) -> int:
-        """When layer `layer`, counted from 0, is computed."""
-        return self.started_ps + self.duration_ps * (layer + 1) // self.layers
 
 
 @define(eq=False)
@@ -46,37 +33,6 @@ class _Sequence:
     attempt: int
     extents: list[Extent] | None  # what its blocks are, when it joined: as long as they are sound, nobody need look
     growth: Extent | None  # what further blocks go on
-
-
-@define
-class Leap:
-    """A run of steps under way: the first takes `first_ps`, each further one `growth_ps` more."""
-
-    started_ps: int
-    first_ps: int
-    growth_ps: int
-    limit: int
-
-    def end_ps(self, steps: int) -> int:
-        """When step number `steps` ends, counted from 1."""
-        return self.started_ps + steps * self.first_ps + self.growth_ps * (steps * (steps - 1) // 2)
-
-    def steps_until(self, at_ps: int) -> int:
-        """The least number of steps that end at or after `at_ps`; 0 at the start."""
-        elapsed = at_ps - self.started_ps
-        if elapsed <= 0:
-            return 0
-        if not self.growth_ps:
-            return -(-elapsed // self.first_ps)
-        slope = 2 * self.first_ps - self.growth_ps
-        steps = (isqrt(slope * slope + 8 * self.growth_ps * elapsed) - slope) // (2 * self.growth_ps)
-        while self.end_ps(steps) < at_ps:
-            steps += 1
-        return steps
-
-    def boundary(self, now_ps: int) -> int:
-        """The first boundary between steps that is not before `now_ps`."""
-        return self.end_ps(min(max(1, self.steps_until(now_ps)), self.limit))
 
 
 class FakeWorker:

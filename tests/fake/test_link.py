@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from emu.control.commands import PostSignal, Put
 from emu.control.messages import Message, Signal
 from emu.fake.clock import PS_PER_S, HeapClock
+from emu.fake.leap import LayerTimes
 from emu.fake.link import FakeLink, Flow, LinkRules
 from emu.fake.model import KvMemory
-from emu.fake.worker import FakeWorker, LayerTimes
+from emu.fake.worker import FakeWorker
 from emu.record.entries import Entry, Landed
 
 LAYERS = 4
