@@ -70,10 +70,11 @@ class MachineRules:
 
 
 class Drained(NamedTuple):
-    """The last put that this machine had posted for an attempt has completed."""
+    """The last put that this machine had posted for an attempt has completed: number `put`, if any went again."""
 
     request_id: int
     attempt: int
+    put: int = 1
 
 
 class PutFailed(NamedTuple):
@@ -300,6 +301,7 @@ class Machine:
         all that is promised: it was assigned before, so no two machines that prefill for each other wait in a circle.
         """
         receiver, scheduler, capacity = self.receiver, self.scheduler, self.pool.capacity
+        usable = capacity - scheduler.watermark_blocks  # by a newcomer that is not alone
         granted: list[Command] = []
         if not receiver.queue or scheduler.prefills.preempted:
             return ()
@@ -310,7 +312,7 @@ class Machine:
         while receiver.queue:
             blocks = receiver.queue[0].blocks
             promised = receiver.granted_blocks
-            if not scheduler.has_room(blocks) or promised + blocks + own > capacity:
+            if not scheduler.has_room(blocks) or (own and promised + blocks + own > usable):
                 break
             if promised and 2 * (promised + blocks) > capacity:
                 break
@@ -368,6 +370,8 @@ class Machine:
         transfer = self.sender.open.get((drained.request_id, drained.attempt))
         if transfer is None:
             return ()  # the acknowledgement came first
+        if drained.put != transfer.puts:
+            return ()  # it waited for a step boundary, and another put has been posted since
         sequence, key = transfer.sequence, key_of(transfer.sequence)
         commands = self.sender.drained(key, now)
         if sequence.phase is Phase.HANDING_OVER and key not in self.sender.open:
@@ -440,7 +444,7 @@ class Machine:
             else:
                 commands += self.sender.give_up(key, "lease_expired", now)
         for key in self.sender.draining.sweep(now) if self.sender.draining else ():
-            commands += self._drained(Drained(*key), now)
+            commands += self._drained(Drained(*key, self.sender.open[key].puts), now)
         if self.rules.completions_lost and isinstance(self.receiver, Fetching):
             for key in self.receiver.overdue(now):
                 commands += self._read_again(key, now)

@@ -14,7 +14,8 @@ from emu.fake.clock import PS_PER_S, TASK, WORLD, HeapClock, HeapEntry
 
 class OrderedClock(HeapClock):
     """`goes_first` are heap entries, by the number in which they are made, that go before all others of their kind at
-    their instant. `steady`: ties go by names alone, whatever the time is."""
+    their instant, as long as whoever sent or waits had nothing else to happen then: what one sender does at one instant
+    keeps its order. `steady`: ties go by names alone, whatever the time is."""
 
     def __init__(
         self,
@@ -27,6 +28,7 @@ class OrderedClock(HeapClock):
         super().__init__(interleaving, liveness_ps)
         self._goes_first = frozenset(goes_first)
         self._steady = steady
+        self._keys: dict[tuple[int, int, int], int] = {}  # of who has something to happen, by time, kind and name
 
     def call_at(self, at_ps: int, salt: int, action: Callable[[], object], *, vital: bool = True) -> HeapEntry:
         return self._put_on(at_ps, WORLD, salt, action, vital)
@@ -36,6 +38,8 @@ class OrderedClock(HeapClock):
 
     def _put_on(self, at_ps: int, rank: int, salt: int, wake: object, vital: bool) -> HeapEntry:
         key = salt if self._steady else hash((salt, at_ps))
-        if self._sequence + 1 in self._goes_first:
-            key = -(1 << 63)
+        if self._goes_first:
+            if self._sequence + 1 in self._goes_first:
+                key = -(1 << 63)
+            key = self._keys.setdefault((at_ps, rank, salt), key)
         return self._push([at_ps, rank, key, self._sequence + 1, wake, vital])

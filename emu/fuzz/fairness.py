@@ -59,6 +59,7 @@ class Fairness:
         own = scenario.scheduler.policy is not None
         for entry in self.run.entries:
             if isinstance(entry, e.Assigned):
+                yield from self._in_turn(entry)
                 if ample:
                     yield from self._assigned(entry)
                 self._assign(entry)
@@ -87,10 +88,6 @@ class Fairness:
         if not self.split:
             return
         prefills, decodes = self._pool("prefill"), self._pool("decode")
-        if router.policy == "round-robin":
-            given = [self.machines[index].given for index in prefills]
-            if self.machines[entry.prefill_machine].given > min(given):
-                yield f"request {entry.request} was sent to {self.name(entry.prefill_machine)} out of turn"
         if router.policy not in LOOKS_AT_QUEUES:
             return
         idle = [index for index in prefills if self._idle(entry.at_ps, index, prompts=True)]
@@ -105,6 +102,15 @@ class Fairness:
                 f"request {entry.request} will decode on {self.name(entry.decode_machine)}, which has "
                 f"{len(chosen.sequences)} sequences, and {self.name(idle[0])} has none"
             )
+
+    def _in_turn(self, entry: e.Assigned) -> Iterator[str]:
+        """In turn, each of a pool goes once before any goes twice, whatever it has to do."""
+        alike = len({machine.group.pool for machine in self.cluster.machines}) == 1
+        if self.cluster.scenario.router.policy != "round-robin" or not (self.split or alike):
+            return
+        turns = self._pool("prefill") if self.split else range(len(self.machines))
+        if self.machines[entry.prefill_machine].given > min(self.machines[index].given for index in turns):
+            yield f"request {entry.request} was sent to {self.name(entry.prefill_machine)} out of turn"
 
     def _idle(self, at_ps: int, index: int, *, prompts: bool) -> bool:
         """Whether the router must know that this machine has nothing to do."""

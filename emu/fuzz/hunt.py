@@ -20,7 +20,7 @@ from hypothesis.errors import Flaky
 from emu.fuzz.clusters import Clusters
 from emu.fuzz.coverage import Pair
 from emu.fuzz.judge import Finding, Judged, judge
-from emu.fuzz.properties import BY_NAME, PLAIN, PROPERTIES, REGRET, Property
+from emu.fuzz.properties import ALWAYS, BY_NAME, PLAIN, PROPERTIES, Property
 from emu.fuzz.shrink import Shrinker, plain
 from emu.policies.seats import Seats
 from emu.scenario.schema import Scenario
@@ -99,8 +99,9 @@ class Hunt:
         tally.struck += sum(type(entry).__name__ == "FaultStruck" for entry in run.entries)
         tally.pairs |= run.pairs
         findings = run.findings or by.check(scenario, run, pick, self._clusters)
-        if not findings and REGRET in self.properties:  # it costs no run
-            findings = REGRET.check(scenario, run, pick, self._clusters)
+        for always in ALWAYS:
+            if not findings and always in self.properties:
+                findings = always.check(scenario, run, pick, self._clusters)
         tally.runs, tally.requests = self._clusters.runs, self._clusters.requests
         return run, findings
 
@@ -140,7 +141,7 @@ class Hunt:
 
     def _round(self, examples: int, number: int) -> Caught | None:
         often = [each.name for each in self.properties if each.name in OFTEN]
-        chosen = st.sampled_from([PLAIN.name, *(each.name for each in self.properties if each is not REGRET), *often])
+        chosen = st.sampled_from([PLAIN.name, *(each.name for each in self.properties if each not in ALWAYS), *often])
         database: ExampleDatabase | None = None
         if self.database is not None:
             database = DirectoryBasedExampleDatabase(self.database)
@@ -195,7 +196,8 @@ class Hunt:
         self.tally.shrinking = True
         self.progress(self.tally)
         law = caught.finding.law
-        by = PLAIN if caught.run.findings or law == REGRET.name else BY_NAME[caught.property]
+        costless = caught.run.findings or law in {each.name for each in ALWAYS}
+        by = PLAIN if costless else BY_NAME[caught.property]
         smallest = caught
 
         def fails(scenario: Scenario) -> bool:

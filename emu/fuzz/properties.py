@@ -15,6 +15,7 @@ from emu.fuzz.answers import answers, answers_alone
 from emu.fuzz.clusters import Clusters
 from emu.fuzz.disturbed import a_loss_costs_time_only, duplicates_are_silent, strikes_nothing
 from emu.fuzz.judge import Finding, Judged, judge
+from emu.fuzz.promises import broken_promises
 from emu.fuzz.regret import regrets
 from emu.fuzz.rescaled import scaled_by_two, shifted
 from emu.record import entries as e
@@ -147,11 +148,18 @@ def _regret(scenario: Scenario, run: Judged, _pick: int, clusters: Clusters) -> 
     yield from regrets(clusters.of(scenario), run)
 
 
+def _promises(scenario: Scenario, run: Judged, _pick: int, clusters: Clusters) -> Iterator[str]:
+    yield from broken_promises(clusters.of(scenario), run)
+
+
 PLAIN: Final = Property("plain", "", _plain)
 REGRET: Final = Property("no-regret", "A scheduler wastes no time, and lets nobody go before others.", _regret)
+PROMISES: Final = Property("promises-kept", "What is decided is as docs/design.md promises.", _promises)
+ALWAYS: Final = (PROMISES, REGRET)
+"""Those that cost no further run, and are looked at in every example."""
 PROPERTIES: Final = (
     PLAIN,
-    REGRET,
+    *ALWAYS,
     Property("same-answers", "Whatever happens to a request, its answer is the one that it has alone.", _same_answers),
     Property("leap-is-steps", "Leaping and stepping write the same record.", _leaps, True),
     Property("no-foresight", "Nothing before a token depends on whether it is the last.", _no_foresight, True),

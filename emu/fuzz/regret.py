@@ -17,7 +17,6 @@ from emu.record import entries as e
 from emu.run import Cluster, to_ps
 
 TIMES: Final = 2  # as long as the reference, at most
-_AMPLE_LEASE_PS: Final = 30 * 10**12
 _AMPLE: Final = 4  # times the blocks that all requests together may come to
 
 
@@ -26,7 +25,7 @@ def regrets(cluster: Cluster, run: Judged) -> Iterator[str]:
     scenario = cluster.scenario
     if scenario.faults or scenario.delays:
         return
-    yield from _lost(cluster, run)
+    yield from _lost(run)
     ample = _has_room(cluster)
     yield from Fairness(cluster, run).read(ample and ":" not in scenario.router.policy)
     if ample:
@@ -47,10 +46,8 @@ def _prefills(cluster: Cluster) -> list[int]:
     return [index for index, machine in enumerate(cluster.machines) if machine.group.pool != "decode"]
 
 
-def _lost(cluster: Cluster, run: Judged) -> Iterator[str]:
-    """Recovery hides what went wrong: nothing is lost where nothing struck, but for leases shorter than transfers."""
-    if to_ps(cluster.scenario.transfer.lease_s) < _AMPLE_LEASE_PS:
-        return
+def _lost(run: Judged) -> Iterator[str]:
+    """Recovery hides what went wrong: nothing is lost where nothing struck, however short the leases are."""
     for entry in run.entries:
         if isinstance(entry, e.AttemptLost):
             yield f"attempt {entry.attempt} of request {entry.request} was lost, and no fault had struck"
@@ -61,7 +58,7 @@ def _slow(cluster: Cluster, run: Judged) -> Iterator[str]:
     """First tokens against the reference's."""
     arrived = {entry.request: entry for entry in run.entries if type(entry) is e.Arrived}
     ended = {entry.request for entry in run.entries if type(entry) is e.RequestEnded and entry.status == 0}
-    if len(arrived) != len(ended):
+    if len(arrived) != len(ended) or run.of(e.Resent):  # rejected, they waited at their clients
         return
     first = _first_tokens(run)
     machines = _prefills(cluster)
@@ -106,11 +103,14 @@ def _first_tokens(run: Judged) -> dict[int, int]:
 
 def _to_and_fro(run: Judged) -> Iterator[str]:
     """A machine that moved more often than it was given work: each loan of it is one move out and one home."""
+    serves = {index: machine.pool for index, machine in enumerate(run.started.machines)}
     moves: dict[int, int] = {}
     given: dict[int, int] = {}
     for entry in run.entries:
-        if type(entry) is e.MachineMoved:
-            moves[entry.machine] = moves.get(entry.machine, 0) + 1
+        if type(entry) is e.MachineMoved:  # or changed its home alone
+            pool = e.PoolCode(entry.pool).name.lower()
+            moves[entry.machine] = moves.get(entry.machine, 0) + (pool != serves[entry.machine])
+            serves[entry.machine] = pool
         elif type(entry) is e.Assigned:
             for machine in {entry.prefill_machine, entry.decode_machine}:
                 given[machine] = given.get(machine, 0) + 1

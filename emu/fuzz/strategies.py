@@ -36,7 +36,7 @@ Section = TypeVar("Section", bound=Router | Scheduler | Transfer | Network)
 
 MOST_REQUESTS = 14
 MOST_OF_A_POOL = 3
-KINDS_OF_REQUESTS = 4000
+KINDS_OF_REQUESTS = 2000
 MOST_DELAYS = 3
 MOST_FAULTS = 3
 
@@ -53,20 +53,19 @@ def of(own: T, *others: T) -> st.SearchStrategy[T]:
 
 
 @cache
-def rows(tight: bool) -> tuple[Row, ...]:
+def rows(tight: bool, within_ms: int) -> tuple[Row, ...]:
     """Thousands of requests to choose from, since one draw for each is what examples can afford; the plainest first.
 
-    Bursts and ties, giants, answers of one token, prompts that fill blocks exactly. `tight`: they come together, with
-    long answers, so that what runs outgrows a small memory.
+    Bursts and ties, giants, answers of one token, prompts that fill blocks exactly, all of them `within_ms`. `tight`:
+    short prompts with long answers, so that what runs outgrows a small memory.
     """
-    choose = random.Random(f"requests, tight: {tight}")
+    choose = random.Random(f"requests, tight: {tight}, within {within_ms} ms")
 
     def one() -> Row:
+        at_ms = choose.choice((0, 0, 10 * choose.randrange(1 + within_ms // 10), choose.randrange(1 + within_ms)))
         if tight:
-            at_ms = choose.choice((0, 0, 10 * choose.randrange(30)))
             prompt = choose.choice((100, 16, 32, 300, choose.randint(1, 400), choose.randint(200, 900)))
             return Row(at_s=at_ms / 1000, prompt_tokens=prompt, output_tokens=choose.randint(1, 300))
-        at_ms = choose.choice((0, 1, 50, 10 * choose.randrange(200), choose.randrange(3000)))
         exact = choose.choice((1, 15, 16, 17, 100, 512, 1000, 2048, 2049))
         prompt = choose.choice((exact, 100 * choose.randint(1, 40), choose.randint(1, 5000)))
         output = choose.choice((1, 2, 10, choose.randint(1, 80), choose.randint(1, 300)))
@@ -76,15 +75,19 @@ def rows(tight: bool) -> tuple[Row, ...]:
 
 
 @cache
-def one_row(tight: bool) -> st.SearchStrategy[Row]:
+def one_row(tight: bool, within_ms: int) -> st.SearchStrategy[Row]:
     """Any of them. Made once: Hypothesis hashes whatever a new strategy chooses from."""
-    return st.sampled_from(rows(tight))
+    return st.sampled_from(rows(tight, within_ms))
+
+
+WITHIN_MS = (300, 0, 3000, 10_000)
+"""All requests within a few steps, at one instant, within the time of an answer, or of several."""
 
 
 @st.composite
 def workloads(draw: st.DrawFn, tight: bool = False, most: int = MOST_REQUESTS) -> tuple[Row, ...]:
     """Requests that press, up to `most` of them."""
-    one = one_row(tight)
+    one = one_row(tight, draw(st.sampled_from(WITHIN_MS)))
     return tuple(draw(one) for _ in range(draw(st.integers(1, most))))
 
 
@@ -119,7 +122,7 @@ def routers(own: Router) -> tuple[Router, ...]:
         prefill_queue_limit_tokens=(2048, 300, 300),
         queue_limit_requests=(0, 0, 3),
         go_home=("drained", "idle"),
-        repurpose_after_s=(60.0, 0.5),
+        repurpose_after_s=(60.0, 0.5, 0.05),
     )
 
 
@@ -127,8 +130,8 @@ def routers(own: Router) -> tuple[Router, ...]:
 def schedulers(own: Scheduler) -> tuple[Scheduler, ...]:
     return varied(
         own,
-        prefill_batch_tokens=(2048, 512, 64),
-        decode_batch=(512, 5, 2, 1),
+        prefill_batch_tokens=(2048, 512, 64, 16),
+        decode_batch=(512, 512, 5, 2, 1),
         reserve=() if own.preempted == "keep" else ("growth", "growth", "max_tokens"),
         max_preemptions=(4, 1, 0),
         watermark=(0.01, 0.0, 0.1),
@@ -168,12 +171,15 @@ def fault_plans(most: int = MOST_FAULTS) -> Plans:
 
 
 def late() -> st.SearchStrategy[Delay]:
-    """One control message that comes later than it would: past a step, past a transfer, past a lease."""
+    """One control message that comes later than it would: past a step, past a transfer, past a short lease.
+
+    None as late as a lease and `max_flight_s` together: that blocks are free by then rests on the bound.
+    """
     return st.builds(
         lambda nth, kind, by_s: Delay(nth=nth, kind=kind, by_s=by_s),
         st.integers(1, 8),
         st.sampled_from(DELAYED),
-        st.sampled_from((0.1, 0.001, 0.01, 1.0, 8.0, 40.0)),
+        st.sampled_from((0.1, 0.001, 0.01, 1.0, 8.0)),
     )
 
 

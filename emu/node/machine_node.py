@@ -113,6 +113,7 @@ class MachineNode:
             Heartbeat: self._feed,
             Signal: self._signalled,
             Inquire: self._inquired,
+            m.Drained: self._has_drained,
         }
         ports.reports.register(self._index, self.load_report)
 
@@ -297,6 +298,11 @@ class MachineNode:
         if self.core.term > term:
             self._record(e.TermTaken(now, self._index, self.core.term))
         self._carry_out(commands)
+
+    def _has_drained(self, drained: m.Drained) -> None:
+        """It is taken at the next step boundary, and may be out of date by then."""
+        transfer = self.core.sender.open.get((drained.request_id, drained.attempt))
+        self.inbox.post(drained if transfer is None else drained._replace(put=transfer.puts))
 
     def _take(self, event: m.Event) -> None:
         self._feed(event)

@@ -18,7 +18,7 @@ from emu.control.commands import (
     Send,
     WatchDrain,
 )
-from emu.control.machine import Drained, Machine, MachineRules, Plan, Tick
+from emu.control.machine import Drained, Machine, MachineRules, Plan, PutFailed, Tick
 from emu.control.messages import Abandon, Acknowledge, Assign, Grant, Heartbeat, Lost, Reserve, Signal, SourceGone
 from emu.control.mixed import SchedulerRules
 from emu.control.request import Request
@@ -139,6 +139,16 @@ def test_queued_reservations_are_granted_when_a_drained_transfer_frees_its_block
     assert lent(begin(core, reserve(2, 20)).before) == [], "a posted put still reads the blocks"
     assert kinds(core.handle(Drained(1, 0), 2)) == [Release, Send]
     assert lent(core.next_batch(2).before) == [2]
+
+
+def test_a_completion_that_waited_for_a_step_boundary_says_nothing_of_a_later_put() -> None:
+    core = machine(50)
+    begin(core, assign(1, 40, THERE))
+    core.handle(grant(1, 40), 0)
+    core.handle(StepResult(1, ()), 1)
+    assert Put in kinds(core.handle(PutFailed(1, 0), 2)), "it goes again"
+    assert core.handle(Drained(1, 0, 1), 2) == ()
+    assert kinds(core.handle(Drained(1, 0, 2), 3)) == [PostSignal]
 
 
 def test_a_report_counts_everything_once() -> None:

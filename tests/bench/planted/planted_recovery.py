@@ -12,7 +12,7 @@ RECOVERING = (
     Planted(
         "retry-keeps-its-number",
         f"{RECOVERY}.due",
-        "entry.attempt + 1, now)",
+        "self._next(entry), now)",
         "max(entry.attempt, 0), now)",
         "a retry goes under the number of the attempt that was given up",
         window=True,
@@ -101,8 +101,8 @@ RECOVERING = (
     Planted(
         "one-try-more",
         f"{RECOVERY}.fenced",
-        "tried >= self.rules.max_attempts",
-        "tried > self.rules.max_attempts",
+        ">= self.rules.max_attempts",
+        "> self.rules.max_attempts",
         "a request is tried once more than the limit allows",
         window=True,
         wastes=True,

@@ -16,7 +16,7 @@ TRANSFERS = (
     Planted(
         "signal-forgotten",
         f"{SENDER}.granted",
-        "return self._put(transfer), self._signal(transfer)",
+        "return self._put(transfer), self._signal(transfer, now)",
         "return (self._put(transfer),)",
         "a grant that comes after the prefill leads to a put without its signal",
         window=True,
@@ -111,7 +111,7 @@ TRANSFERS = (
     Planted(
         "own-prompts-forgotten",
         f"{MACHINE}._grants",
-        "promised + blocks + own > capacity",
+        "own and promised + blocks + own > usable",
         "promised + blocks > capacity",
         "grants leave no room for the prompts that wait here: two machines that serve each other wait in a circle",
         window=True,

@@ -1,0 +1,193 @@
+"""GivenUp: what is promised of attempts and machines that were given up, held against a record with faults in it.
+
+What was sent to a machine before it was declared dead is refused when it is back. Where no fault touches what the
+router and machines tell each other, an attempt that was given up goes on nowhere once that has been said, and whoever
+waits for a machine, or for a cache that will not come, hears of it soon and not by a lease that runs out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from attrs import define, field
+
+from emu.fuzz.judge import Judged
+from emu.record import entries as e
+from emu.run import Cluster, to_ps
+
+Key = tuple[int, int]
+_HEARD: Final = {
+    int(code)
+    for code in (
+        *(e.FaultCode.CRASH, e.FaultCode.RESTART, e.FaultCode.DRAIN, e.FaultCode.JOIN, e.FaultCode.SLOW),
+        *(e.FaultCode.LATE_WRITE, e.FaultCode.POST_FAIL, e.FaultCode.LOSE_COMPLETION, e.FaultCode.CORRUPT),
+        e.FaultCode.CANCEL,
+    )
+}
+"""Faults beside which everything that is said is heard, at once."""
+_REPEATED: Final = {int(code) for code in (e.FaultCode.LOSE, e.FaultCode.DUPLICATE, e.FaultCode.REORDER)}
+"""Faults beside which all of it is heard, or said again with the heartbeats."""
+_SOON_PS: Final = 10 * 10**12  # longer than any step, and far shorter than a lease or a request's patience
+_SUSPECTED: Final = 2  # attempts after which a request may be kept apart from others
+
+
+@define(eq=False)
+class _Attempt:
+    prefill: int
+    decode: int
+    assigned_ps: int
+    committed: bool = False
+    lost_ps: int = -1
+    holds: bool = False  # blocks for a cache that is to leave, or is leaving
+    posted: bool = False
+
+
+@define(eq=False)
+class GivenUp:
+    """One run, read once from its first entry to its last."""
+
+    cluster: Cluster
+    run: Judged
+    heard: bool = field(init=False)
+    repeated: bool = field(init=False)
+    said_ps: int = field(init=False)
+    open: dict[Key, _Attempt] = field(init=False, factory=dict)
+    latest: dict[int, int] = field(init=False, factory=dict)  # open request -> its latest attempt
+    died_ps: dict[int, int] = field(init=False, factory=dict)  # machine -> when it was last declared dead
+    dead: dict[int, None] = field(init=False, factory=dict)
+    struck: int = field(init=False, default=0)  # messages that did not come as they were sent
+    due: list[tuple[int, str, Key, str]] = field(init=False, factory=list)  # when, what, of whom, and in words
+
+    def __attrs_post_init__(self) -> None:
+        scenario = self.cluster.scenario
+        struck = {entry.kind for entry in self.run.entries if isinstance(entry, e.FaultStruck)}
+        self.heard = struck <= _HEARD and not scenario.delays
+        self.repeated = struck <= _HEARD | _REPEATED and not scenario.delays
+        self.said_ps = to_ps(scenario.network.control_latency_s)
+
+    def read(self) -> Iterator[str]:
+        """Every broken promise of one router, a sentence each."""
+        for entry in self.run.entries:
+            if isinstance(entry, e.RouterStarted):
+                return  # whom an earlier router took for dead, this one need not know
+            yield from self._late(entry.at_ps)
+            if isinstance(entry, e.Assigned):
+                yield from self._assigned(entry)
+            elif isinstance(entry, e.Queued | e.Reserved | e.Committed | e.AttemptEnded):  # all of it was dropped
+                yield from self._goes_on(entry.at_ps, entry.machine, (entry.request, entry.attempt), said=False)
+            elif isinstance(entry, e.StepStarted):
+                for piece in entry.prefills:
+                    key = piece.request, piece.attempt
+                    yield from self._goes_on(entry.at_ps, entry.machine, key, said=True)
+                    if key in self.open and self.open[key].prefill == entry.machine:
+                        self.open[key].holds = not piece.kind
+            self._follow(entry)
+
+    def name(self, machine: int) -> str:
+        return self.run.started.machines[machine].name
+
+    def _assigned(self, entry: e.Assigned) -> Iterator[str]:
+        router = self.cluster.scenario.router
+        most = router.max_attempts
+        if self.died_ps:
+            most += router.poison_limit  # those that were lost beside what killed a machine do not count
+        if entry.attempt >= most:
+            yield f"request {entry.request} was tried {entry.attempt + 1} times, of {most}"
+        places = entry.prefill_machine, entry.decode_machine
+        for machine in places:
+            if machine in self.dead:
+                yield f"request {entry.request} was sent to {self.name(machine)}, which was declared dead"
+        self.open[entry.request, entry.attempt] = _Attempt(*places, entry.at_ps)
+        self.latest[entry.request] = entry.attempt
+
+    def _goes_on(self, at_ps: int, machine: int, key: Key, *, said: bool) -> Iterator[str]:
+        """Something of an attempt happens on a machine."""
+        attempt = self.open.get(key)
+        if attempt is None:
+            return
+        which = f"attempt {key[1]} of request {key[0]}"
+        if attempt.assigned_ps < self.died_ps.get(machine, -1) and machine not in self.dead:
+            yield f"{which} goes on at {self.name(machine)}, which was declared dead since and has come back"
+        elif said and self.heard and machine not in self.dead and 0 <= attempt.lost_ps < at_ps - self.said_ps:
+            yield f"{which} goes on at {self.name(machine)}, which was told that it was given up"
+
+    def _follow(self, entry: e.Entry) -> None:
+        if isinstance(entry, e.RequestEnded):
+            self.latest.pop(entry.request, None)
+        elif isinstance(entry, e.MachineDead):
+            self._died(entry)
+        elif isinstance(entry, e.MachineBack):
+            self._back(entry)
+        elif isinstance(entry, e.FaultStruck) and entry.kind in _REPEATED:
+            self.struck += 1
+        elif isinstance(entry, e.Committed | e.TransferStarted | e.Released | e.AttemptEnded | e.AttemptLost):
+            attempt = self.open.get((entry.request, entry.attempt))
+            if attempt is not None:
+                self._attempt(entry, (entry.request, entry.attempt), attempt)
+
+    def _attempt(
+        self,
+        entry: e.Committed | e.TransferStarted | e.Released | e.AttemptEnded | e.AttemptLost,
+        key: Key,
+        attempt: _Attempt,
+    ) -> None:
+        apart = attempt.prefill != attempt.decode
+        if isinstance(entry, e.Committed):
+            attempt.committed = True
+            if self.repeated:
+                transfer = self.cluster.scenario.transfer
+                beats_ps = (4 + self.struck) * to_ps(transfer.heartbeat_s)
+                self.due.append((entry.at_ps + _SOON_PS + beats_ps, "acknowledged", key, "has its cache at its source"))
+        elif isinstance(entry, e.TransferStarted):
+            attempt.posted = True
+        elif isinstance(entry, e.AttemptLost):
+            attempt.lost_ps = entry.at_ps
+            if self.heard and apart and attempt.holds and not attempt.posted and attempt.prefill not in self.dead:
+                what = f"has its cache at {self.name(attempt.prefill)}, which was told that it was given up"
+                self.due.append((entry.at_ps + _SOON_PS, "held", key, what))
+        elif entry.machine == attempt.prefill:
+            attempt.holds = False
+
+    def _died(self, entry: e.MachineDead) -> None:
+        self.died_ps[entry.machine] = entry.at_ps
+        self.dead[entry.machine] = None
+        self.due = [each for each in self.due if each[1] != "stranded"]
+        for key, attempt in self.open.items():
+            waits = attempt.prefill == entry.machine != attempt.decode and not attempt.committed
+            if self.heard and waits and attempt.lost_ps < 0 and attempt.decode not in self.dead:
+                what = f"waits for a cache from {self.name(entry.machine)}, which was declared dead"
+                self.due.append((entry.at_ps + _SOON_PS, "orphan", key, what))
+
+    def _back(self, entry: e.MachineBack) -> None:
+        self.dead.pop(entry.machine, None)
+        if not self.heard or self.dead:
+            return
+        for request, number in self.latest.items():
+            if number < _SUSPECTED and self.open[request, number].lost_ps >= 0:
+                what = f"waits for a machine, and {self.name(entry.machine)} has come back"
+                self.due.append((entry.at_ps + _SOON_PS, "stranded", (request, number), what))
+
+    def _late(self, at_ps: int) -> Iterator[str]:
+        """What should have happened by now and has not."""
+        if not self.due:
+            return
+        late, self.due = (
+            [each for each in self.due if each[0] < at_ps],
+            [each for each in self.due if each[0] >= at_ps],
+        )
+        for due_ps, kind, key, what in late:
+            attempt = self.open[key]
+            is_latest = self.latest.get(key[0]) == key[1]
+            died_ps = self.died_ps.get(attempt.prefill, -1)
+            waits = {
+                "orphan": is_latest
+                and not attempt.committed
+                and attempt.lost_ps < 0
+                and attempt.decode not in self.dead,
+                "stranded": is_latest,
+                "held": attempt.holds and died_ps < attempt.lost_ps,
+                "acknowledged": attempt.holds and died_ps < attempt.assigned_ps,
+            }[kind]
+            if waits:
+                yield f"attempt {key[1]} of request {key[0]} still {what} at {due_ps / 10**12:g} s"
