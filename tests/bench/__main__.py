@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import inside, pages, runs
+from bench import inside, paced, pages, runs
 from bench.cases import SHARED
 from bench.child import CHECKOUT
 from bench.runs import Figures
@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
         "startup": runs.startup,
         "small": inside.small,
         "routing": inside.routing,
+        "paced": paced.paced,
     }
     unknown = [name for name in names if name not in benchmarks]
     if unknown:
