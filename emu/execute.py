@@ -58,7 +58,7 @@ class Steer(Protocol):
         """The scenario as it is kept: with what was done to the run."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Outcome:
     """What a run came to: its summary, and the laws that it broke."""
 

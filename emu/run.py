@@ -26,8 +26,6 @@ from emu.fake.clock import PS_PER_S, HeapClock
 from emu.fake.costs import Costs
 from emu.fake.link import FakeLink, LinkRules
 from emu.fake.model import FakeModel, KvMemory
-from emu.fake.own_costs import OwnCosts
-from emu.fake.own_costs_worker import OwnCostsWorker
 from emu.fake.power import load_power
 from emu.fake.profiles import HardwareProfile, ModelProfile, has_table, kv_blocks, load_hardware, load_model
 from emu.fake.reports import FakeReports
@@ -58,7 +56,7 @@ if TYPE_CHECKING:
 LAYER_WISE_NEVER = 1 << 62
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Hardware:
     """One machine as the emulator needs it."""
 
@@ -70,7 +68,7 @@ class Hardware:
     kv_blocks: int
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Cluster:
     """A scenario with its profiles looked up: all that a run needs but the workload."""
 
@@ -170,7 +168,7 @@ def _written_out(source: WorkloadSource) -> Workload:
     )
 
 
-@define
+@define(eq=False, repr=False)
 class Run:
     """One run: wired up by `build`, done by `go`."""
 
@@ -346,7 +344,7 @@ def _clock(scenario: Scenario) -> HeapClock:
     return HeapClock(scenario.interleaving, liveness_ps)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Site:
     """A run while it is wired up: what its parts know of each other. Workers and nodes are by machine."""
 
@@ -532,8 +530,12 @@ def _worker(clock: HeapClock, cluster: Cluster, machine: Hardware, model: FakeMo
     sync_ps = to_ps(machine.profile.layer_sync_s if sync_s is None else sync_s)
     block_tokens = cluster.scenario.scheduler.block_tokens
     costs, layers = machine.costs, cluster.model.layers
-    if isinstance(costs, OwnCosts):
-        return OwnCostsWorker(clock, costs, model, KvMemory(), layers, sync_ps, block_tokens)
+    if not costs.closed_form:
+        from emu.fake.own_costs import OwnCosts
+        from emu.fake.own_costs_worker import OwnCostsWorker
+
+        if isinstance(costs, OwnCosts):
+            return OwnCostsWorker(clock, costs, model, KvMemory(), layers, sync_ps, block_tokens)
     return FakeWorker(clock, costs, model, KvMemory(), layers, sync_ps, block_tokens)
 
 

@@ -5,21 +5,25 @@ This is where names of a scenario become costs. What costs mean is `emu.fake.cos
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import frozen
 
 from emu.fake.costs import COST_KINDS, Costs, load_costs
-from emu.fake.own_costs import Hardware, OwnCosts, StepTime
 from emu.fake.profiles import HardwareProfile, ModelProfile, load_hardware
 from emu.fake.step_profiles import StepProfile, read_steps_file
 from emu.policies.find import called
 from emu.refusal import Refusal
 from emu.scenario.schema import Scenario
 
+if TYPE_CHECKING:
+    from emu.fake.own_costs import StepTime
+
 YARDSTICK = "dgx-a100"
 """The machine that requests are compared with alone."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class StepTimes:
     """What a scenario says of step times, looked up: `own` are the user's profiles, `step_s` the user's callable."""
 
@@ -41,6 +45,8 @@ class StepTimes:
         """The costs on so many GPUs of a machine. Raises Refusal where there are none, or where the callable fails."""
         if self.step_s is None:
             return load_costs(model, machine, tensor_parallel, self.kind, self.own)
+        from emu.fake.own_costs import Hardware, OwnCosts
+
         costs = OwnCosts(self.kind, self.step_s, Hardware(model, machine, tensor_parallel))
         costs.try_out()
         return costs

@@ -44,7 +44,7 @@ _STARTUP_S = 10.0  # of a machine that starts again, unless the fault says
 _ACTION, _CONSEQUENCE = 1, 2  # turns at one instant, behind the faults that strike then: whether planned or not
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Place:
     """What stands where a machine is: one process after another."""
 
@@ -66,7 +66,7 @@ class Place:
             hand()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Strikes:
     """`revive(machine, incarnation, found)` puts a new process, worker and node in a machine's place; what it finds
     there its predecessor has left."""

@@ -26,7 +26,7 @@ from emu.record.log import Log
 Make = Callable[[int, Client, Recorder, Reports], RouterNode]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Seat:
     """One router's place, and what it hears and tells from there: load reports reach only the newest one."""
 
@@ -58,7 +58,7 @@ class Seat:
             self.log.write(entry)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Succession:
     """`make(term, client, recorder, reports)` gives a router; `obeyed(machine)` says which term a machine obeys."""
 

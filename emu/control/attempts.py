@@ -20,7 +20,7 @@ from emu.control.transfer.sender import Sender, key_of
 from emu.control.transfer.states import Destination, Source
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Attempts:
     """All attempts on machine `here`."""
 

@@ -5,8 +5,6 @@ machine's last one. A prompt, a recomputed cache and a decode step are the same 
 How long a step takes must stay out of here.
 """
 
-from __future__ import annotations
-
 import enum
 from typing import NamedTuple, TypeAlias
 

@@ -18,7 +18,7 @@ class UnknownLoan(Exception):
     """A loan that is not out: given back already, or never lent. Nothing was changed."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Loan:
     """Blocks lent to one attempt of one request; `number` is the generation of every block in it."""
 
@@ -30,7 +30,7 @@ class Loan:
     owned: bool = True
 
 
-@define
+@define(eq=False, repr=False)
 class BlockPool:
     """`capacity` blocks of `block_tokens` tokens each, all free at first."""
 

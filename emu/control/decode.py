@@ -22,7 +22,7 @@ VictimChooser: TypeAlias = Callable[[list[tuple[Sequence, int]]], int]
 """Somebody else's victim: an index into running sequences and their delivered tokens, in the order of arrivals."""
 
 
-@define
+@define(eq=False, repr=False)
 class Decoder:
     """Sequences in step `steps` of this machine; `grows` is false where all blocks are reserved beforehand."""
 

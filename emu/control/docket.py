@@ -33,7 +33,7 @@ class Death:
     alone: bool = False  # in that step
 
 
-@define
+@define(eq=False, repr=False)
 class Docket:
     """Requests by their number; times in picoseconds."""
 

@@ -48,7 +48,7 @@ from emu.control.transfer.sender import Sender, key_of
 from emu.control.transfer.states import Destination, Source
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class MachineRules:
     """What a machine is told of itself: its index, its pool of blocks, its model's layers, its limits.
 
@@ -101,7 +101,7 @@ class Plan(NamedTuple):
     grown: tuple[tuple[int, int], ...] = ()  # and blocks lent since then, as (request, block)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Tick:
     """Time to send heartbeats and to sweep leases."""
 
@@ -129,7 +129,7 @@ Event = (
 )
 
 
-@define
+@define(eq=False, repr=False)
 class Machine:
     """The core of one machine."""
 

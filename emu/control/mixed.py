@@ -19,7 +19,7 @@ from emu.control.prefill import Chooser, PrefillQueue, tokens_to_compute
 from emu.control.request import Move, Phase, Sequence
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class SchedulerRules:
     """Limits of a machine-level scheduler; the defaults are the paper's and its simulator's."""
 
@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
     stopped: tuple[Sequence, ...] = ()
 
 
-@define
+@define(eq=False, repr=False)
 class Scheduler:
     """Which sequences this machine runs next."""
 

@@ -17,7 +17,7 @@ from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class MachineParts:
     """The classes of one machine's core; offering and fetching where caches are read, sender and receiver elsewhere."""
 

@@ -5,8 +5,6 @@ costs the same with a thousand machines. It moves no machine and sends nothing: 
 Nothing here may know output lengths, step costs or link speeds.
 """
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple, Protocol
 
 from attrs import frozen
@@ -66,7 +64,7 @@ def open_sequences(load: Load) -> int:
 _EITHER: Final = (Pool.PREFILL, Pool.DECODE, Pool.MIXED)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Splitwise:
     """The paper's cluster-level scheduler (section 4.1): join the shortest queue, both machines chosen at arrival.
 
@@ -109,7 +107,7 @@ class Splitwise:
         return not load.pending_tokens or load.pending_tokens + demand.prompt_tokens <= self.queue_limit_tokens
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Shortest:
     """Join the machine of least rank: in each pool where there are pools, for both phases where all are mixed."""
 
@@ -128,7 +126,7 @@ class Shortest:
         return None if prefill is None or decode is None else Placement(prefill.machine, decode.machine, 1)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Random:
     """Any machine of the pool, by the draw that the event carries."""
 

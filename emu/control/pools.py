@@ -30,7 +30,7 @@ class Pool(enum.Enum):
     MIXED = "mixed"
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Member:
     """A machine as the router is told of it: its home pool and its KV blocks."""
 
@@ -39,7 +39,7 @@ class Member:
     kv_blocks: int
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Load:
     """What the router believes of one machine, in tokens, sequences and blocks."""
 
@@ -118,7 +118,7 @@ class Load:
 Rank = Callable[[Load], int]
 
 
-@define
+@define(eq=False, repr=False)
 class Ranking:
     """The machines of one pool in the order of one rank: the least first, ties by machine.
 
@@ -165,7 +165,7 @@ class Ranking:
         return sorted(self._current)
 
 
-@define
+@define(eq=False, repr=False)
 class Pools:
     """All machines, their believed loads, and one ranking per pool and rank that a policy uses."""
 

@@ -19,7 +19,7 @@ Chooser: TypeAlias = Callable[[list[Sequence]], int]
 """Somebody else's order: the index of the sequence that goes next, of two or more that wait."""
 
 
-@define
+@define(eq=False, repr=False)
 class PrefillQueue:
     """Sequences that wait for a prefill; `queued_tokens` are the prompt tokens among them, recomputed ones excluded.
 

@@ -70,7 +70,7 @@ class Claimed(NamedTuple):
     given_up: int | None
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class RecoveryRules:
     """How often and how soon a request is tried again."""
 
@@ -88,7 +88,7 @@ class RecoveryRules:
 Place = Callable[[Submit, int, int], tuple[Command, ...]]
 
 
-@define
+@define(eq=False, repr=False)
 class Recovery:
     """`open` and `pools` are the router's; `place(submit, attempt, now)` gives an attempt its machines."""
 

@@ -4,8 +4,6 @@ The table is the whole state machine of a request on a machine. What a request's
 must stay out: control sees the prompt's length and the client's `max_tokens`, no more.
 """
 
-from __future__ import annotations
-
 import enum
 from typing import Final, NamedTuple
 
@@ -84,7 +82,7 @@ class IllegalMove(Exception):
     """A move that the table does not hold: a bug. Nothing was changed."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Sequence:
     """An attempt of a request on one machine; mutable, and never leaves the core that owns it.
 

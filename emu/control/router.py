@@ -34,7 +34,7 @@ from emu.control.recovery import Begin, Claimed, Fenced, Open, Recovery, Recover
 from emu.control.terms import first_attempt
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class RouterRules:
     """How the router decides. Block counts follow the machines' own rule for what a sequence joins with."""
 
@@ -51,7 +51,7 @@ _News = Submit | LoadReport | Ended | Silent | Drain | Withdraw | Lost | Doubt |
 Event = _News | Begin | Inventory | Claimed
 
 
-@define
+@define(eq=False, repr=False)
 class Router:
     """The core of the router of a cluster of `members`. One of a higher `term` takes over from those before it."""
 

@@ -21,7 +21,7 @@ from emu.control.terms import first_epoch
 _SPREAD = 2654435761  # gives each request a draw of its own, since the one that it came with is lost
 
 
-@define
+@define(eq=False, repr=False)
 class _Found:
     """The latest attempt of a request, and who holds a part of it."""
 
@@ -39,7 +39,7 @@ class _Found:
             self.prefill = machine
 
 
-@define
+@define(eq=False, repr=False)
 class Takeover:
     """Of a router of this `term`. `in_charge` is called when it is over, and `handle` then takes what has waited."""
 

@@ -23,7 +23,7 @@ from emu.record.entries import Arrived, AttemptEnded, Reason, RequestEnded
 from emu.workload.table import Workload
 
 
-@define
+@define(eq=False, repr=False)
 class FakeClient:
     """The clients of one run. `max_tokens` is what they all ask for; None: exactly what they will get."""
 

@@ -7,15 +7,17 @@ here they are only looked up. Nothing here knows of batches, blocks, machines or
 
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
 from emu.fake.curves import line, prefill_at
 from emu.fake.profiles import HardwareProfile, ModelProfile, nearest
-from emu.fake.sim_costs import SplitwiseSimCosts
 from emu.fake.step_profiles import MixedCurve, StepProfile, load_steps
 from emu.refusal import Refusal
+
+if TYPE_CHECKING:
+    from emu.fake.sim_costs import SplitwiseSimCosts
 
 COST_KINDS = ("calibrated", "splitwise-sim")
 """What `[costs] model` of a scenario may say."""
@@ -202,7 +204,7 @@ def load_costs(
     tensor_parallel: int,
     kind: str = "calibrated",
     own: Iterable[StepProfile] = (),
-) -> CalibratedCosts | SplitwiseSimCosts:
+) -> "CalibratedCosts | SplitwiseSimCosts":
     """Step times of this model on this many GPUs of this machine; `kind` is one of `COST_KINDS`.
 
     Profiles are found by the names inside `model` and `hardware`, first among the user's `own`, then among those that
@@ -219,6 +221,8 @@ def load_costs(
     if profile.splitwise_sim is None:
         expected = "expected a combination that splitwise-sim has step times for"
         raise Refusal(f"{model.name} on {hardware.name} at tensor_parallel {tensor_parallel}", expected)
+    from emu.fake.sim_costs import SplitwiseSimCosts
+
     return SplitwiseSimCosts(profile.splitwise_sim)
 
 

@@ -25,7 +25,7 @@ from emu.record.entries import FaultCode, LandedNowhere
 Carry = Callable[[int, int, int, Message, Callable[[], object], int], None]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Half:
     """Somebody waits until half of a flow is sent; `entry` while it moves."""
 

@@ -16,7 +16,7 @@ from emu.control.messages import LoadReport, Silent
 from emu.fake.reports import FakeReports, Reporter
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Hearing:
     """What comes through from one machine."""
 

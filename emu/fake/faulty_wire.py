@@ -22,7 +22,7 @@ _HOLD_PS = PS_PER_S  # how long a message waits at most for one to overtake it, 
 Hand = Callable[[], object]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FaultyWire:
     """All wires of a cluster. `struck(strike, sender, receiver, request)` is told of every message that was hit."""
 

@@ -23,7 +23,7 @@ class LayerTimes(NamedTuple):
         return self.started_ps + self.duration_ps * (layer + 1) // self.layers
 
 
-@define
+@define(eq=False, repr=False)
 class Leap:
     """A run of steps under way: the first takes `first_ps`, each further one `growth_ps` more."""
 

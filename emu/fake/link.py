@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Key = tuple[int, int]  # request and attempt
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class LinkRules:
     """One cluster's data plane. Card rates are a machine's, all its cards together, in bytes a second."""
 
@@ -42,7 +42,7 @@ class LinkRules:
     signals: Mapping[int, SignalTimes] = MappingProxyType({})  # in the place of signal_ps, where they were measured
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Flow:
     """One put under way. `sent` counts bytes times PS_PER_S as of `since_ps`."""
 
@@ -112,7 +112,7 @@ class Flow:
         return self.total * layer // self.layer_times.layers
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Connection:
     """What an attempt has posted: the puts in flight, and what waits behind them."""
 
@@ -123,7 +123,7 @@ class Connection:
     watched: bool = False
 
 
-@define
+@define(eq=False, repr=False)
 class FakeLink:
     """All links of a cluster. `deliver(machine, message)` hands in signals; `drained(machine, key)` completions."""
 
@@ -273,7 +273,7 @@ class FakeLink:
         self.deliver(posted.target, posted.signal)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class LinkPort:
     """The KvLink of machine `source`."""
 

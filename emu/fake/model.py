@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from attrs import define
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Extent:
     """These blocks hold the request's blocks `first` and on, in this order; all of them, while it is `intact`.
 

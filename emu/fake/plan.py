@@ -3,8 +3,6 @@
 What each kind does stands with what it is done to; when it happens is `emu.fake.storm`'s.
 """
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 from attrs import define
@@ -55,7 +53,7 @@ class Strike(NamedTuple):
     drift_ppm: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Counted:
     """A fault of messages or puts while it holds: it hits those numbered `nth` to `nth + times - 1` of its kind."""
 

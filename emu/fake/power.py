@@ -50,7 +50,7 @@ class MachineFigures:
     source: str
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class PowerProfile:
     """The [power] table of a machine, and its rows [[power.draws]]."""
 

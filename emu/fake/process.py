@@ -15,7 +15,7 @@ from emu.fake.clock import HeapClock, HeapEntry, HeapSignal
 from emu.fake.skew import Skew
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Gate:
     """Shut by `shut` faults at once; open when none of them is left."""
 

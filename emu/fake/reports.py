@@ -16,7 +16,7 @@ from emu.control.messages import LoadReport
 from emu.fake.clock import HeapClock
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Reporter:
     source: Callable[[int], LoadReport]
     offset_ps: int
@@ -26,7 +26,7 @@ class Reporter:
     listed: bool = False  # among those that the router will look at
 
 
-@define
+@define(eq=False, repr=False)
 class FakeReports:
     """The report channels of a cluster of `machines` machines, whose ticks are spread evenly over the period."""
 

@@ -24,7 +24,7 @@ _MILLION: Final = 10**6
 _Stamp = tuple[int, int, int]  # request, attempt, time on the sender's clock
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Skew:
     """One machine's clock. True times and its own are picoseconds; drift is in millionths, above 0 for a fast clock."""
 
@@ -60,7 +60,7 @@ class Skew:
         self.true_ps, self.own_ps, self.drift_ppm = true_ps, self.own(true_ps), drift_ppm
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Stamps:
     """When messages were sent whose senders' clocks are wrong."""
 
@@ -133,7 +133,7 @@ class SkewedReports:
         return self.reports.collect()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TrueTimes:
     """A machine's recorder: every time in an entry is the true one, whatever its clock says."""
 

@@ -149,7 +149,7 @@ def parse_steps(text: bytes, where: str) -> StepProfile:
     return profile
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Head:
     model: str
     hardware: str

@@ -9,7 +9,7 @@ from emu.fake.plan import ANY, SCALE
 Way = tuple[int, int]  # from, to
 
 
-@define
+@define(eq=False, repr=False)
 class Ways:
     """Several faults can lie on one way: one cut is enough, and factors multiply."""
 

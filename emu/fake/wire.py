@@ -11,7 +11,7 @@ from emu.control.messages import Audit, Heartbeat, Message
 from emu.fake.clock import HeapClock
 
 
-@define
+@define(eq=False, repr=False)
 class FakeWire:
     """All wires of a cluster. `deliver(machine, message)` and `deliver_to_router(message)` hand messages in."""
 
@@ -25,7 +25,7 @@ class FakeWire:
         return WirePort(self, self.clock.salt(f"{name}/wire"))
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class WirePort:
     """One sender's end of its wires."""
 

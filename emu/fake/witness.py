@@ -33,7 +33,7 @@ class Prefill(NamedTuple):
     attempt: int
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Wait:
     """Until `left` more entries like that."""
 
@@ -42,7 +42,7 @@ class _Wait:
     fire: Callable[[Any], None]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Witness:
     """Composed only into a run that faults may strike. `flush(machine, request)` is called when an attempt is over."""
 

@@ -21,7 +21,7 @@ from emu.fake.plan import SCALE
 from emu.node.ports import Ran, Signal
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Sequence:
     """A sequence that decodes here: at worker step `base_step` it had `delivered` tokens."""
 

@@ -29,7 +29,7 @@ _REJECTED: Final = int(e.Status.REJECTED)
 _COMPLETED: Final = int(e.Status.COMPLETED)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Life:
     """An open request: on `machine` in `phase` since `since_ps`; its latest attempt goes from `source` to `target`."""
 

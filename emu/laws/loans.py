@@ -17,7 +17,7 @@ from emu.record import entries as e
 _RECOMPUTE: Final = int(e.SliceKind.RECOMPUTE)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Book:
     """One machine's loans that are out, as number -> (request, blocks lent), and its free blocks by their account."""
 

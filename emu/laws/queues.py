@@ -16,7 +16,7 @@ from emu.record import entries as e
 _Key = tuple[int, ...]  # request and attempt
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Queue:
     """One queue, of requests and their attempts. `integral` is of its length over time, in ps, up to `as_of_ps`."""
 

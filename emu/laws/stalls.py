@@ -20,7 +20,7 @@ from emu.record import entries as e
 _STOPS: Final = (int(e.FaultCode.PAUSE), int(e.FaultCode.HANG))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Line:
     """One machine: what waits there. `ready` may decode: request -> mixed batches that had run when it came to be."""
 

@@ -15,7 +15,7 @@ from emu.record import entries as e
 _STOPS: Final = (int(e.FaultCode.PAUSE), int(e.FaultCode.HANG))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Worker:
     """One machine's worker; `batch` is (start, sequences, prompt tokens) of the run under way.
 

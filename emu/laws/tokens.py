@@ -17,7 +17,7 @@ from emu.record import entries as e
 _RECOMPUTE: Final = int(e.SliceKind.RECOMPUTE)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Count:
     """The tokens of an open request: `tokens` as of step `base` of the machine where it decodes, if it does."""
 
@@ -31,7 +31,7 @@ class _Count:
     preemptions: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Machine:
     """One machine: `steps` of its decoding sequences so far, and what its next step reads."""
 

@@ -28,7 +28,7 @@ _GIVEN_UP: Final = frozenset(
 _ACKNOWLEDGED: Final = int(e.Reason.ACKNOWLEDGED)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Transfer:
     """One attempt's reservation at its target. Layers are bits; `flying` bytes are posted and have not landed."""
 

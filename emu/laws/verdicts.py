@@ -17,7 +17,7 @@ PS_PER_S: Final = 10**12
 Handlers = Mapping[type, Callable[[Any], None]]
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Broken:
     """One violation: `what` happened, in one sentence that names the request or the machine."""
 
@@ -26,7 +26,7 @@ class Broken:
     what: str
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Law:
     """One law: `statement` is what must hold, in a sentence; `count` is how often it did not."""
 
@@ -55,7 +55,7 @@ class Family(Protocol):
         ...
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class LawRules:
     """What laws must know of a run beside its record, as plain numbers."""
 
@@ -73,7 +73,7 @@ class LawRules:
     max_overtaken: int = 0  # prompts that may go before one that came earlier, of a machine that orders them itself
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Names:
     """Machines in words."""
 

@@ -37,7 +37,7 @@ from emu.node.ports import Client, Clock, KvLink, Ran, Recorder, Reports, Wire, 
 from emu.record import entries as e
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class MachinePorts:
     """The world around one machine."""
 
@@ -52,7 +52,7 @@ class MachinePorts:
     checksums: Callable[[tuple[int, ...], tuple[LayerRange, ...]], tuple[int, ...]] | None = None
 
 
-@define
+@define(eq=False, repr=False)
 class _OpenRun:
     """Steps of one batch that are done and not written yet."""
 

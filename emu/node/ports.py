@@ -5,8 +5,6 @@ Two storeys. `Worker` runs batches: under it stand our own schedulers, pools and
 machine's own clock. Whatever is emulated must stay out of here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 

@@ -17,7 +17,7 @@ from emu.record.entries import PolicyBroke, PolicyFault, PolicySeat
 KEPT: Final = 3  # breaches that are kept in words
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Contract:
     """Of all policies of one run. `write` takes entries, `now` says when it is, in picoseconds."""
 

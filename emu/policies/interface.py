@@ -3,8 +3,6 @@
 A policy sees what production control sees and no more: output lengths, step costs and link speeds must stay out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 

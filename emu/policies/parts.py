@@ -39,7 +39,7 @@ _PRODUCTION: Final[dict[str, type]] = {
 }
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Classes:
     """What cores are made of in one cluster."""
 

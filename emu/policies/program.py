@@ -26,7 +26,7 @@ LONGEST_ANSWER: Final = 65_536  # bytes
 _LAST_WORDS: Final = 2_000  # bytes of what it said on stderr
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Program:
     """A RoutingPolicy that asks a process, which the first question starts; `within_s` is wall time for an answer."""
 

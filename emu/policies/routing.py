@@ -14,7 +14,7 @@ from emu.policies.interface import Ask, Offer, RoutingPolicy
 from emu.record.entries import PolicyFault, PolicySeat
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class OwnRouting:
     """A `Policy` of the router that asks `chosen`. A breach of the contract places nothing: the request is rejected."""
 

@@ -16,7 +16,7 @@ from emu.policies.interface import Prompt, Running, SchedulerPolicy, TransferPol
 from emu.record.entries import PolicyFault, PolicySeat
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class OwnScheduling:
     """The choices of machine `here`, made by `chosen`."""
 
@@ -68,7 +68,7 @@ class OwnScheduling:
         return answer
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class OwnTransfers:
     """How caches leave machine `here`, decided by `chosen`; all behind the batch after a breach."""
 

@@ -6,18 +6,20 @@ This is where names of a scenario become objects that the control plane can ask;
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
 from emu.control.placement import Policy
 from emu.policies import find
 from emu.policies.contract import Contract
-from emu.policies.program import Program
-from emu.policies.routing import OwnRouting
-from emu.policies.scheduling import OwnScheduling, OwnTransfers
+
+if TYPE_CHECKING:  # a run without policies of one's own pays for no import
+    from emu.policies.program import Program
+    from emu.policies.scheduling import OwnScheduling, OwnTransfers
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Seats:
     """What a scenario names of its own: None where production decides."""
 
@@ -44,7 +46,7 @@ class Seats:
         return cls(routes, schedules, moves, within_s)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Seated:
     """The policies of one run, whose `contract` they keep or break."""
 
@@ -56,6 +58,9 @@ class Seated:
         maker = self.seats.routing
         if maker is None:
             return None
+        from emu.policies.program import Program
+        from emu.policies.routing import OwnRouting
+
         if isinstance(maker, tuple):
             program = Program(maker, self.seats.within_s)
             self._programs.append(program)
@@ -64,11 +69,19 @@ class Seated:
 
     def scheduling(self, machine: int) -> OwnScheduling | None:
         maker = self.seats.scheduling
-        return None if maker is None else OwnScheduling(maker(), self.contract, machine)
+        if maker is None:
+            return None
+        from emu.policies.scheduling import OwnScheduling
+
+        return OwnScheduling(maker(), self.contract, machine)
 
     def transfers(self, machine: int) -> OwnTransfers | None:
         maker = self.seats.transfer
-        return None if maker is None else OwnTransfers(maker(), self.contract, machine)
+        if maker is None:
+            return None
+        from emu.policies.scheduling import OwnTransfers
+
+        return OwnTransfers(maker(), self.contract, machine)
 
     def close(self) -> None:
         """End every process that was started."""

@@ -17,7 +17,7 @@ _LOG_WIDTH = log(1 + BIN_WIDTH)
 _PER_LOG = 1 / _LOG_WIDTH
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LogHistogram:
     """Counts of durations in picoseconds; those that are not positive share a bin, and are shown as 0."""
 

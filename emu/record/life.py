@@ -12,7 +12,7 @@ from attrs import define
 NEVER: Final = -1  # in the place of a time or a machine: it has not happened
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Life:
     """One request. Times are picoseconds of virtual time."""
 

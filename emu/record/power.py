@@ -23,7 +23,7 @@ PEAK_OVER_PS: Final = 10**12
 MWPS_PER_WH: Final = 1000 * 10**12 * 3600
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class PoolDraw:
     """What the machines of one pool drew, in mW x ps."""
 
@@ -47,7 +47,7 @@ class PoolDraw:
         return self.drawn_mwps(until_ps) - self.busy_mwps
 
 
-@define
+@define(eq=False, repr=False)
 class Curve:
     """Whole milliwatts by a count; linear between the knots, rounded down, and constant outside them."""
 
@@ -73,7 +73,7 @@ class Curve:
         return found
 
 
-@define
+@define(eq=False, repr=False)
 class MachineMeter:
     """One machine's draw, with the pool that it counts to; `prefill` by tokens in the batch, `decode` by sequences."""
 

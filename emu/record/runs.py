@@ -15,7 +15,7 @@ from emu.record.entries import PrefillSlice
 from emu.record.life import NEVER
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Runs:
     """One machine. `joined` and `prefills` are those of the batch that runs, until its first step has ended."""
 

@@ -22,7 +22,7 @@ BATCHED_TOKENS: Final = (0, 1, 2, 5, 10, 15, 20, 50, 64, 100, 128, 200, 256, 512
 PLACEMENT_STEPS: Final = 5
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class PoolUse:
     """The machines of one pool. Only steps that finished count as work."""
 

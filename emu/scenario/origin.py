@@ -17,7 +17,7 @@ LONGEST_SHOWN = 60
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Origin:
     """The file of a scenario and the keys that the command line set over it."""
 

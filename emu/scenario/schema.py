@@ -5,9 +5,9 @@ at a file (`emu.scenario.checks`), and nothing here knows what a run does with t
 """
 
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from attrs import field, fields, frozen
+from attrs import asdict, field, fields, frozen
 
 from emu.scenario.ranges import (
     LONGEST_S,
@@ -54,8 +54,28 @@ FaultKind: TypeAlias = Literal[
 ActionKind: TypeAlias = Literal["rate", "heal"]
 
 
-@frozen(kw_only=True)
-class MachineGroup:
+class Section:
+    """What all tables of a scenario share: equal ones say the same. attrs would write it for each of them, at every
+    start, and take 33 M instructions for that."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and _said(other) == _said(self)
+
+    def __hash__(self) -> int:
+        return hash(tuple(_said(self).values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in _said(self).items())})"
+
+
+def _said(section: Any) -> dict[str, Any]:
+    return asdict(section, recurse=False)
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class MachineGroup(Section):
     """`count` equal machines of one pool."""
 
     pool: Pool
@@ -67,8 +87,8 @@ class MachineGroup:
     )  # blocks a machine; None: what its memory leaves
 
 
-@frozen(kw_only=True)
-class Router:
+@frozen(kw_only=True, eq=False, repr=False)
+class Router(Section):
     """The cluster-level scheduler and the load reports that it lives on."""
 
     policy: str = field(default="splitwise", validator=text())  # load() puts token-jsq where all machines are mixed
@@ -86,8 +106,8 @@ class Router:
     patrol_s: float = field(default=1.0, validator=period_seconds())  # looking for what was lost, where faults are
 
 
-@frozen(kw_only=True)
-class Scheduler:
+@frozen(kw_only=True, eq=False, repr=False)
+class Scheduler(Section):
     """The machine-level schedulers."""
 
     policy: str | None = field(default=None, validator=text())  # "package.module:Name"; None: first come, first served
@@ -102,8 +122,8 @@ class Scheduler:
     max_steps: int = field(default=0, validator=at_least(0))  # decode steps in one sleep; 0: as many as can be
 
 
-@frozen(kw_only=True)
-class Transfer:
+@frozen(kw_only=True, eq=False, repr=False)
+class Transfer(Section):
     """How the KV cache of a prompt travels from the prefill machine to the decode machine."""
 
     policy: str | None = field(default=None, validator=text())  # "package.module:Name", in the place of mode
@@ -118,8 +138,8 @@ class Transfer:
     clock_error: float = field(default=0.0, validator=between(0, 0.5))  # share by which clocks may run fast or slow
 
 
-@frozen(kw_only=True)
-class Network:
+@frozen(kw_only=True, eq=False, repr=False)
+class Network(Section):
     """Wires (control messages) and links (KV cache)."""
 
     control_latency_s: float = field(default=0.0002, validator=seconds())
@@ -129,8 +149,8 @@ class Network:
     bandwidth_bytes_per_s: int | None = field(default=None, validator=bytes_count(1000))  # a machine; None: its cards'
 
 
-@frozen(kw_only=True)
-class Row:
+@frozen(kw_only=True, eq=False, repr=False)
+class Row(Section):
     """One request, written out. Its output has `output_tokens` unless its client asks for fewer."""
 
     at_s: float = field(validator=seconds())
@@ -138,8 +158,8 @@ class Row:
     output_tokens: int = field(validator=at_least(1))
 
 
-@frozen(kw_only=True)
-class WorkloadSource:
+@frozen(kw_only=True, eq=False, repr=False)
+class WorkloadSource(Section):
     """Where requests come from: a trace, a generator or rows written out, and never two of them."""
 
     requests: tuple[Row, ...] = ()  # in any order; those of one instant arrive as they stand
@@ -161,8 +181,8 @@ class WorkloadSource:
     retry_backoff_s: float = field(default=1.0, validator=positive_seconds())  # after a refusal, then twice as long
 
 
-@frozen(kw_only=True)
-class CostsChoice:
+@frozen(kw_only=True, eq=False, repr=False)
+class CostsChoice(Section):
     """Which step times hold, and how large a token's KV cache is."""
 
     model: str = field(default="calibrated", validator=text())  # or splitwise-sim, or "package.module:Name"
@@ -170,8 +190,8 @@ class CostsChoice:
     kv_bytes_per_token: int | None = field(default=None, validator=bytes_count(1024))  # None: the model profile's
 
 
-@frozen(kw_only=True)
-class Fault:
+@frozen(kw_only=True, eq=False, repr=False)
+class Fault(Section):
     """One exact fault: what strikes whom, and when. Which keys a kind takes stands in `emu.scenario.faults`.
 
     It strikes at `at_s`, or `after_s` after the `nth` entry `on` of the record (of `on_machine`, of `on_request`); with
@@ -204,8 +224,8 @@ class Fault:
     by_s: float | None = field(default=None, validator=seconds())  # how much later
 
 
-@frozen(kw_only=True)
-class Action:
+@frozen(kw_only=True, eq=False, repr=False)
+class Action(Section):
     """What somebody does to a running cluster on purpose, beside what goes wrong (`Fault`).
 
     rate: from then on requests arrive `factor` times as densely as the workload has them. heal: what the fault of that
@@ -218,8 +238,8 @@ class Action:
     fault: int | None = field(default=None, validator=at_least(0))  # heal: its place in [[faults]], counted from 0
 
 
-@frozen(kw_only=True)
-class Delay:
+@frozen(kw_only=True, eq=False, repr=False)
+class Delay(Section):
     """The `nth` control message of a kind arrives `by_s` later."""
 
     nth: int = field(validator=at_least(1))
@@ -227,8 +247,8 @@ class Delay:
     by_s: float = field(validator=seconds())
 
 
-@frozen(kw_only=True)
-class Parts:
+@frozen(kw_only=True, eq=False, repr=False)
+class Parts(Section):
     """Classes in the place of production's, each a subclass of the one that it stands for, as "package.module:Name"."""
 
     pool: str | None = field(default=None, validator=text())
@@ -244,8 +264,8 @@ class Parts:
     recovery: str | None = field(default=None, validator=text())
 
 
-@frozen(kw_only=True)
-class Slo:
+@frozen(kw_only=True, eq=False, repr=False)
+class Slo(Section):
     """The limits that a run is judged by: the paper's nine slowdowns, or seconds at a percentile."""
 
     preset: Literal["splitwise"] | None = None  # load() puts splitwise where no limit is given
@@ -276,16 +296,16 @@ class Slo:
         return tuple(found)
 
 
-@frozen(kw_only=True)
-class RunLimits:
+@frozen(kw_only=True, eq=False, repr=False)
+class RunLimits(Section):
     """What ends a run that makes no progress, and what it must be ready for."""
 
     liveness_s: float = field(default=60.0, validator=positive_seconds())
     faults_may_come: bool = False  # it looks for what was lost, planned or not: as a run that is steered does
 
 
-@frozen(kw_only=True)
-class Scenario:
+@frozen(kw_only=True, eq=False, repr=False)
+class Scenario(Section):
     """Everything that decides a run. Two equal scenarios give the same record."""
 
     name: str = field(validator=text())

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 from emu.refusal import Refusal
 from emu.workload.cells import decimal_ps, quoted, within_range
-from emu.workload.table import MOST_TOKENS, PrefixIds
+from emu.workload.prefixes import PrefixIds
+from emu.workload.table import MOST_TOKENS
 
 KEYS = ("timestamp", "input_length", "output_length", "hash_ids")
 _PS_PER_MS = 10**9

@@ -16,7 +16,7 @@ SHAPES = ("azure-conv", "azure-code")
 SHAPES_FOLDER = Path(__file__).parent / "shapes"
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Curve:
     """A quantile function: a share `ranks[i]` (0 to 1) is no longer than `tokens[i]`; straight lines between."""
 
@@ -31,7 +31,7 @@ class Curve:
         return low + int((high - low) * ((rank - start) / (end - start)) + 0.5)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class SizeTable:
     """Prompt and output lengths of one kind of traffic: `outputs[k]` belongs to the k-th equal share of prompts."""
 

@@ -9,11 +9,11 @@ bit of a platform's logarithm shows only where a gap lies on a half microsecond.
 from array import array
 from collections.abc import Callable, Iterator
 from itertools import count
-from math import ceil, log, sqrt
+from math import log, sqrt
 from random import Random
 
 from emu.workload.sizes import size_table
-from emu.workload.table import LAST_PS, PS_PER_S, Workload, exact
+from emu.workload.table import LAST_PS, PS_PER_S, Workload, exact, instant_ps
 
 ARRIVALS = ("poisson", "gamma", "constant")
 _US_PER_S = 10**6
@@ -49,7 +49,7 @@ def synthetic(
     if arrivals not in ARRIVALS:
         raise ValueError(f"arrivals: expected one of {', '.join(ARRIVALS)}, got {arrivals!r}")
     table = size_table(shape)
-    end_ps = ceil(exact(duration_s) * PS_PER_S)
+    end_ps = instant_ps(duration_s)
     arrival_draw = Random(f"{seed}/workload/arrivals").random
     size_draw = Random(f"{seed}/workload/sizes").random
     if arrivals == "constant":

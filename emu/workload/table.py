@@ -7,75 +7,28 @@ drawing to `synthetic`, and everything that knows of clusters to other packages.
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from fractions import Fraction
 from itertools import chain
 from math import ceil, isfinite
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from emu.workload.prefixes import PrefixReuse
 
 PS_PER_S = 10**12
 LAST_PS = 2**63 - 1
 """The last instant an array('q') holds: about 9,223,372 s, 106 days."""
 MOST_TOKENS = 2**31 - 1
-TOKENS_PER_HASH_ID = 512
-"""Mooncake's traces: one hash id stands for 512 prompt tokens (the last one for what is left)."""
 
 
-def exact(number: float) -> Fraction:
+def exact(number: float) -> "Fraction":
     """The decimal number that a person wrote: `exact(1.2)` is 6/5, not the binary fraction beside it."""
+    from fractions import Fraction  # with decimal behind it, a hundredth of a small run
+
     return Fraction(repr(number))
-
-
-@frozen
-class PrefixIds:
-    """The chained hash ids of every prompt, row after row: those of row i are `ids[offsets[i] : offsets[i + 1]]`."""
-
-    offsets: "array[int]" = field(factory=lambda: array("q", [0]))
-    ids: "array[int]" = field(factory=lambda: array("q"))
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def row(self, index: int) -> "array[int]":
-        return self.ids[self.offsets[index] : self.offsets[index + 1]]
-
-    def rows(self, order: Sequence[int]) -> Self:
-        """The rows named in `order`, in that order."""
-        offsets, ids = array("q", [0]), array("q")
-        for index in order:
-            ids.extend(self.row(index))
-            offsets.append(len(ids))
-        return type(self)(offsets, ids)
-
-
-@frozen
-class PrefixReuse:
-    """How much prefix reuse a workload offers: of `tokens_total` prompt tokens, how many an earlier prompt began with.
-
-    An id names its block and all blocks before it (the ids are chained), so what is offered are the leading ids of a
-    prompt that an earlier arrival had. This is the offer of a cache that is endless and shared by all machines.
-    """
-
-    tokens_offered: int
-    tokens_total: int
-    ids: PrefixIds = field(factory=PrefixIds, repr=False)
-
-    @classmethod
-    def of(cls, ids: PrefixIds, prompt_tokens: Sequence[int]) -> Self:
-        """Count what `ids` (one row a request, in order of arrival) offer to prompts of these lengths."""
-        seen: set[int] = set()
-        offered = 0
-        for index, prompt in enumerate(prompt_tokens):
-            row = ids.row(index)
-            leading = 0
-            for hash_id in row:
-                if hash_id not in seen:
-                    break
-                leading += 1
-            offered += min(leading * TOKENS_PER_HASH_ID, prompt)
-            seen.update(row[leading:])
-        return cls(offered, sum(prompt_tokens), ids)
 
 
 @frozen
@@ -92,7 +45,7 @@ class Workload:
     output_tokens: "array[int]"
     left_out: int = 0
     left_out_reason: str = ""
-    prefix: PrefixReuse | None = None
+    prefix: "PrefixReuse | None" = None
 
     def __attrs_post_init__(self) -> None:
         if not len(self.arrivals_ps) == len(self.prompt_tokens) == len(self.output_tokens):
@@ -111,13 +64,13 @@ class Workload:
             arrivals_ps=array("q", map(self.arrivals_ps.__getitem__, order)),
             prompt_tokens=prompts,
             output_tokens=array("i", map(self.output_tokens.__getitem__, order)),
-            prefix=None if self.prefix is None else PrefixReuse.of(self.prefix.ids.rows(order), prompts),
+            prefix=None if self.prefix is None else self.prefix.of(self.prefix.ids.rows(order), prompts),
         )
 
     def cut(self, longest_prompt_tokens: int) -> Self:
         """The same requests, none with more prompt tokens than that."""
         prompts = array("i", (min(tokens, longest_prompt_tokens) for tokens in self.prompt_tokens))
-        prefix = None if self.prefix is None else PrefixReuse.of(self.prefix.ids, prompts)
+        prefix = None if self.prefix is None else self.prefix.of(self.prefix.ids, prompts)
         return evolve(self, prompt_tokens=prompts, prefix=prefix)
 
     def take(self, limit: int | None = None, until_s: float | None = None, speedup: float = 1.0) -> Self:
@@ -129,13 +82,18 @@ class Workload:
         check_take(limit, until_s, speedup)
         count = len(self) if limit is None else min(limit, len(self))
         if until_s is not None:
-            count = min(count, bisect_left(self.arrivals_ps, ceil(exact(until_s) * PS_PER_S)))
+            count = min(count, bisect_left(self.arrivals_ps, instant_ps(until_s)))
         taken = self.rows(range(count))
-        factor = exact(speedup)
-        if factor == 1:
+        if speedup == 1:
             return taken
+        factor = exact(speedup)
         top, bottom = factor.numerator, factor.denominator
         return evolve(taken, arrivals_ps=array("q", [at_ps * bottom // top for at_ps in taken.arrivals_ps]))
+
+
+def instant_ps(seconds: float) -> int:
+    """The first picosecond that is not before this many seconds, as a person wrote them."""
+    return int(seconds) * PS_PER_S if seconds == int(seconds) else ceil(exact(seconds) * PS_PER_S)
 
 
 def check_take(limit: int | None, until_s: float | None, speedup: float) -> None:

@@ -20,7 +20,8 @@ from emu.refusal import Refusal
 from emu.workload import mooncake
 from emu.workload.cells import DateTimes, count, decimal_ps, positive_count, quoted
 from emu.workload.lines import numbered_lines
-from emu.workload.table import LAST_PS, PS_PER_S, PrefixReuse, Workload, by_arrival, check_take
+from emu.workload.prefixes import PrefixReuse
+from emu.workload.table import LAST_PS, PS_PER_S, Workload, by_arrival, check_take
 
 
 @frozen

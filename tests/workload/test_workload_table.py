@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.workload.table import PrefixIds, PrefixReuse, Workload, by_arrival, exact
+from emu.workload.prefixes import PrefixIds, PrefixReuse
+from emu.workload.table import Workload, by_arrival, exact, instant_ps
 
 
 def workload_of(arrivals_ps: list[int], prefix: PrefixReuse | None = None) -> Workload:
@@ -47,6 +48,7 @@ def test_take_is_limit_then_until_then_speedup(workload: Workload, limit: int, u
 
 def test_speedup_is_the_decimal_that_was_written() -> None:
     assert exact(1.2) == Fraction(6, 5)
+    assert [instant_ps(seconds) for seconds in (0, 3, 7.0, 1.2, 1e-13)] == [0, 3 * 10**12, 7 * 10**12, 12 * 10**11, 1]
     assert list(workload_of([6, 12, 3 * 10**18]).take(speedup=1.2).arrivals_ps) == [5, 10, 25 * 10**17]
 
 

@@ -25,7 +25,7 @@ MOST_READS: Final = 4  # of one cache, before it is given up
 READ_NO_MORE: Final = "read no more"
 
 
-@define
+@define(eq=False, repr=False)
 class Offering(Sender):
     """The source: it offers, and waits for the notice."""
 
@@ -114,7 +114,7 @@ class Offering(Sender):
         return MakeOffer(sequence.peer, Offer(sequence.request, sequence.attempt, self.here, loan.number, blocks, now))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Wanted(Incoming):
     """A cache that is to be read; nothing can be done before its `offer`."""
 
@@ -124,7 +124,7 @@ class Wanted(Incoming):
     read_ps: int = 0  # when the latest read was posted
 
 
-@define
+@define(eq=False, repr=False)
 class Fetching(Receiver):
     """The destination: it reads what it is offered when it has blocks."""
 

@@ -13,7 +13,7 @@ from attrs import define, field
 Key = tuple[int, int]  # request and attempt
 
 
-@define
+@define(eq=False, repr=False)
 class Leases:
     """Deadlines in picoseconds of this machine's own clock; each lease lasts `duration_ps` from its last renewal."""
 

@@ -30,7 +30,7 @@ class CommitMismatch(Exception):
 REMEMBERED: Final = 1 << 14  # commits, for sources that have lost the acknowledgement
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Incoming:
     """One transfer at its destination; `blocks` is what it asks for, or has."""
 
@@ -44,7 +44,7 @@ class Incoming:
         self.state = next_destination(self.state, event)
 
 
-@define
+@define(eq=False, repr=False)
 class Receiver:
     """All transfers to machine `here`, of a model with `layers` layers."""
 

@@ -24,7 +24,7 @@ MOST_SIGNALS: Final = 4  # for one transfer, before it is given up
 MOST_PUTS: Final = 4
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Outgoing:
     """One transfer at its source."""
 
@@ -49,7 +49,7 @@ class Outgoing:
         return loan
 
 
-@define
+@define(eq=False, repr=False)
 class Sender:
     """All transfers whose cache is computed on machine `here`, of a model with `layers` layers."""
 
