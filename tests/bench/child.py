@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import statistics
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ from pathlib import Path
 from attrs import frozen
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""A start without its bytecode compiles everything: what is measured may write it, as it does for everybody."""
 
 
 @frozen
@@ -26,7 +28,12 @@ class Used:
 def run(arguments: Sequence[str]) -> Used:
     """Run this Python with `arguments` to its end. Raises CalledProcessError with what it said."""
     process = subprocess.Popen(
-        [sys.executable, *arguments], cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *arguments],
+        cwd=CHECKOUT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -44,6 +51,11 @@ def median(arguments: Sequence[str], times: int = 3) -> Used:
     return runs[len(runs) // 2]
 
 
-def median_cpu_s(arguments: Sequence[str], times: int) -> float:
-    """The median CPU seconds of `times` runs."""
-    return statistics.median(run(arguments).cpu_s for _ in range(times))
+def instructions(arguments: Sequence[str]) -> int | None:
+    """Instructions of a run, which no other process can slow down; None where `perf` cannot count them."""
+    if shutil.which("perf") is None:
+        return None
+    counted = ["perf", "stat", "--event", "instructions:u", "--field-separator", ";", sys.executable, *arguments]
+    said = subprocess.run(counted, cwd=CHECKOUT, env=ENVIRONMENT, capture_output=True, text=True).stderr
+    found = [line.split(";")[0] for line in said.splitlines() if "instructions" in line]
+    return int(found[0]) if found and found[0].isdigit() else None
