@@ -50,7 +50,7 @@ class FaultyLink(FakeLink):
     _rules: list[Counted] = field(init=False, factory=list)
     _hit: dict[Flow, Strike] = field(init=False, factory=dict)  # what strikes it when it lands
     _mute: set[tuple[int, Key]] = field(init=False, factory=set)  # connections whose completions are lost
-    _halves: dict[Flow, _Half] = field(init=False, factory=dict)
+    _halves: dict[Flow, list[_Half]] = field(init=False, factory=dict)
     _waiting: list[tuple[int, PostSignal]] = field(init=False, factory=list)  # signals behind a cut
 
     def put(self, source: int, put: Put) -> int:
@@ -73,8 +73,9 @@ class FaultyLink(FakeLink):
     def at_half(self, source: int, key: Key, fire: Callable[[], None]) -> None:
         """`fire` when half of the layers that were just put for this attempt have been sent, if they ever are."""
         flow = next(f for f in reversed(self._out[source]) if (f.put.request_id, f.put.attempt) == key)
-        self._halves[flow] = _Half(fire)
-        self._aim(flow, self._halves[flow])
+        half = _Half(fire)
+        self._halves.setdefault(flow, []).append(half)
+        self._aim(flow, half)
 
     def _aim(self, flow: Flow, half: _Half) -> None:
         if half.entry is not None:
@@ -86,7 +87,10 @@ class FaultyLink(FakeLink):
         layers = last - first + 1
 
         def reached() -> None:
-            del self._halves[flow]
+            halves = self._halves[flow]
+            halves.remove(half)
+            if not halves:
+                del self._halves[flow]
             half.fire()
 
         half.entry = self.clock.call_first(max(self.clock.now_ps, flow.sent_ps((layers + 1) // 2, layers)), reached)
@@ -173,7 +177,7 @@ class FaultyLink(FakeLink):
 
     def _go_on(self, flow: Flow, rate: int) -> None:
         super()._go_on(flow, rate)
-        if (half := self._halves.get(flow)) is not None:
+        for half in self._halves.get(flow, ()):
             self._aim(flow, half)
         if not rate and flow not in self._doomed:
             self._doom(flow)
@@ -223,9 +227,9 @@ class FaultyLink(FakeLink):
             return  # it has landed meanwhile
         key = (put.request_id, put.attempt)
         self._doomed.discard(flow)
-        half = self._halves.pop(flow, None)
-        if half is not None and half.entry is not None:
-            self.clock.cancel(half.entry)
+        for half in self._halves.pop(flow, ()):
+            if half.entry is not None:
+                self.clock.cancel(half.entry)
         if flow.end is not None:
             self.clock.cancel(flow.end)
         del self._out[source][flow]

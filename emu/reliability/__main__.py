@@ -1,88 +1,92 @@
-"""`python -m emu.reliability`: count the table, draw the plans, run the clusters, and write docs/reliability.md."""
+"""`python -m emu.reliability`: count the table, aim at the moves, draw the plans, run the clusters, write the page.
+
+What is made is kept as it comes: stopped, the same command goes on. Nothing kept is taken over by a program that has
+changed.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
-from attrs import evolve
-
-from emu.reliability.cells import Cell, table
-from emu.reliability.matrix import Matrix, fill
+from emu.refusal import Refusal
 from emu.reliability.page import page
-from emu.reliability.plans import Tally, drawn
-from emu.reliability.rolling import Curve, crash_of_a_tenth, measured, rolling_restart, shipped, surge
-from emu.reliability.trial import Trials
-from emu.scenario.draw import KINDS
+from emu.reliability.parts import Size, curves, made, matrix, names, tables, tally
+from emu.sweep.journal import Journal
+from emu.sweep.version import program_version
 
 
-def overloads() -> list[Curve]:
-    """Two and two machines at their peak, at twice that, and after a surge of three times that."""
-    small = shipped("overload.toml")
-    at = "of 24 requests a second, where the goodput of overload.toml's machines peaks"
-    peak, twice = (
-        measured(f"{what} {at}", evolve(small, workload=evolve(small.workload, rate_rps=rate)))
-        for what, rate in (("At the rate", 24.0), ("At twice the rate", 48.0))
-    )
-    storm = surge(small, 16.0, 72.0, 60.0, 90.0, 180.0)
-    three = measured("Thirty seconds at three times that rate, then 16 again; clients retry", storm, (60, 90))
-    return [peak, twice, three]
+def make(size: Size, journal: Journal, jobs: int, until_s: float) -> bool:
+    """Make all pieces that are not kept yet, `jobs` at a time; false where the time was up before."""
+    with ProcessPoolExecutor(jobs) as pool:
+        for stage in names(size):
+            missing = iter([name for name in stage if name not in journal.results])
+            full = matrix(journal.results).done()
+            running: dict[Future[dict[str, Any]], str] = {}
+            try:
+                while _start(pool, missing, running, size, full, jobs if time.monotonic() < until_s else 0) or running:
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        name = running.pop(future)
+                        journal.add(name, future.result())
+                        sys.stderr.write(f"\r{len(journal.results)} pieces; {name}          ")
+            except KeyboardInterrupt:
+                pool.shutdown(cancel_futures=True)
+                raise
+            if any(name not in journal.results for name in stage):
+                return False
+    return True
 
 
-def counted(direction: str, processes: int) -> dict[tuple[str, str], Cell]:
-    """The table of one direction, a process a kind."""
-    cells: dict[tuple[str, str], Cell] = {}
-    with ProcessPoolExecutor(processes) as pool:
-        for found in pool.map(_of_kind, repeat(direction), KINDS):
-            cells |= found
-            sys.stderr.write(f"\rtable: {len({kind for kind, _ in cells})} kinds")
-    return cells
-
-
-def _of_kind(direction: str, kind: str) -> dict[tuple[str, str], Cell]:
-    return table(Trials(), direction, (kind,), aimed_at=3)
-
-
-def filled(worlds: int, processes: int) -> Matrix:
-    """The matrix of moves, from so many worlds."""
-    matrix = Matrix()
-    with ProcessPoolExecutor(processes) as pool:
-        for part in pool.map(fill, [range(first, worlds, processes) for first in range(processes)]):
-            matrix.add(part)
-    return matrix
+def _start(
+    pool: ProcessPoolExecutor,
+    missing: Iterator[str],
+    running: dict[Future[dict[str, Any]], str],
+    size: Size,
+    full: frozenset[Any],
+    jobs: int,
+) -> bool:
+    """Keep `jobs` pieces under way; whether any was begun."""
+    began = False
+    while len(running) < jobs and (name := next(missing, None)) is not None:
+        running[pool.submit(made, name, size, full)] = name
+        began = True
+    return began
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m emu.reliability", description=__doc__)
     parser.add_argument("--plans", type=int, default=10_000, help="how many plans are drawn")
-    parser.add_argument("--worlds", type=int, default=600, help="that the moves' faults are aimed in")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--worlds", type=int, default=400, help="that the moves' faults are aimed in")
     parser.add_argument("--seconds", type=float, default=120.0, help="of arrivals in each whole cluster")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="pieces that are made at once")
+    parser.add_argument("--minutes", type=float, help="after which the page is made of what there is")
+    parser.add_argument("--keep", type=Path, help="where pieces are kept [results/reliability/PROGRAM]")
     parser.add_argument("--out", type=Path, default=Path("docs/reliability.md"))
     arguments = parser.parse_args()
-
-    def tell(tally: Tally) -> None:
-        sys.stderr.write(f"\r{tally.plans} plans, {len(tally.bad)} broke something")
-
-    tables = {direction: counted(direction, arguments.processes) for direction in ("put", "get")}
-    matrix = filled(arguments.worlds, arguments.processes)
-    tally = drawn(0, arguments.plans, arguments.processes, tell)
-    whole = shipped("splitwise_hh.toml")
-    whole = evolve(whole, workload=evolve(whole.workload, duration_s=arguments.seconds))
-    curves = [
-        measured("A tenth of the machines crash at once (splitwise_hh, 70 RPS)", crash_of_a_tenth(whole, 40.0)),
-        measured("A rolling restart of all machines (splitwise_hh, 70 RPS)", rolling_restart(whole, 30.0, 1.5)),
-    ]
-    curves += overloads()
-    asked = f"--plans {arguments.plans} --worlds {arguments.worlds} --seconds {arguments.seconds:g}"
-    command = f"python -m emu.reliability {asked}"
-    arguments.out.write_text(page(tables, KINDS, matrix, tally, curves, command))
-    bad = any(cell.bad for cells in tables.values() for cell in cells.values())
-    return int(bad or bool(matrix.broken or tally.bad) or any(curve.broken for curve in curves))
+    size = Size(arguments.plans, arguments.worlds, arguments.seconds)
+    program = program_version()
+    keep = arguments.keep or Path("results/reliability") / program
+    until_s = float("inf") if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
+    try:
+        with Journal(keep) as journal:
+            complete = make(size, journal, arguments.jobs, until_s)
+            kept = journal.results
+    except Refusal as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; the same command goes on from here\n")
+        return 130
+    cells, moves, plans, runs = tables(kept), matrix(kept), tally(kept), curves(kept)
+    arguments.out.write_text(page(cells, moves, plans, runs, size, program, complete=complete))
+    bad = any(cell.bad for found in cells.values() for cell in found.values())
+    return int(bad or bool(moves.broken or plans.bad) or any(curve.broken for curve in runs))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
 
 from emu.reliability.phases import PHASES, Stay, stays
 from emu.reliability.trial import Trial, Trials
@@ -46,7 +46,15 @@ class Cell:
     longest_orphan_s: float = 0.0
     detect_s: list[float] = field(factory=list)
     tokens_again: int = 0
-    bad: list[Scenario] = field(factory=list)
+    bad: list[str] = field(factory=list)  # the faults
+
+    def document(self) -> dict[str, Any]:
+        return {**asdict(self), "laws": sorted(self.laws)}
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Cell:
+        """What `document` gave."""
+        return cls(**{**document, "laws": set(document["laws"])})
 
     def add(self, trial: Trial) -> None:
         self.strikes += 1
@@ -59,7 +67,7 @@ class Cell:
             0, trial.recovery.tokens_made - trial.recovery.tokens_had
         )
         if not trial.clean:
-            self.bad.append(trial.scenario)
+            self.bad.append(repr(trial.scenario.faults))
 
 
 def base(direction: str) -> Scenario:

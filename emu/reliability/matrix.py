@@ -2,11 +2,13 @@
 
 A world is a drawn scenario, with one fault or none. Its run says which attempt was in which state from when to when,
 and what its next move was. Then a second fault is aimed into that stay: until it strikes, the run is the same, so the
-attempt was in that state, and that move would have been its next.
+attempt was in that state, and that move would have been its next. Where a move is still wanted, its first fault is
+aimed too: into a stay in that state, since what ends attempts there most often makes the rarer moves.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -29,10 +31,13 @@ COLUMNS: Final = ("crash source", "crash target", "lose", "duplicate", "cancel",
 WANTED: Final = 10
 TABLES: Final[dict[str, Any]] = {"source": SOURCE, "destination": DESTINATION, "attempt": MOVES}
 _PS_PER_S: Final = 10**12
-TRIES: Final = 60  # of one cell
+TRIES: Final = 15  # of one cell, in one piece
+HOPELESS: Final = 120  # tries in vain, after which a cell is left
 _FIRST: Final[tuple[FaultKind, ...]] = (
     *("crash", "restart", "pause", "link_down", "cancel", "cancel", "lose", "late_write", "late_write", "link_slow"),
 )
+_LEADS: Final = ("cancel", "crash source", "crash target", "cut", "deaf")
+"""First faults that are aimed: the last two cut all ways between two ends, or only the messages."""
 _MESSAGE_OF: Final = {
     "grant": "Grant",
     "acknowledge": "Acknowledge",
@@ -42,8 +47,13 @@ _MESSAGE_OF: Final = {
     "start prefill": "Assign",
     "abandon": "Abandon",
     "cancel": "Cancel",
+    "give up": "Cancel",
+    "withdraw": "Cancel",
+    "end": "Cancel",
+    "drain": "Abandon",
 }
 Move = tuple[str, str, str]  # table, state, event
+Cell = tuple[Move, str]  # and column
 Key = tuple[int, int]  # request, attempt
 
 
@@ -68,35 +78,76 @@ class Traced:
 
 @define(eq=False)
 class Matrix:
-    """How often each cell was reached, and what broke on the way."""
+    """How often each cell was reached, and what broke on the way. `full` ones are not aimed at."""
 
-    wanted: int = WANTED
-    reached: dict[tuple[Move, str], int] = field(factory=dict)
+    full: frozenset[Cell] = frozenset()
+    reached: Counter[Cell] = field(factory=Counter)
+    tried: Counter[Cell] = field(factory=Counter)
+    met: Counter[Move] = field(factory=Counter)  # stays that ended in this move
     instant: set[Move] = field(factory=set)  # moves from a state in which no time was ever spent
-    tried: dict[tuple[Move, str], int] = field(factory=dict)
     broken: list[str] = field(factory=list)
     runs: int = 0
+    worlds: int = 0
 
     def wants(self, move: Move, column: str) -> bool:
         cell = (move, column)
-        return self.reached.get(cell, 0) < self.wanted and self.tried.get(cell, 0) < TRIES
+        return cell not in self.full and self.reached[cell] < WANTED and self.tried[cell] < TRIES
+
+    def done(self) -> frozenset[Cell]:
+        """Cells that are full, or hopeless."""
+        hopeless = {cell for cell, count in self.tried.items() if count >= HOPELESS and not self.reached[cell]}
+        return frozenset(hopeless | {cell for cell, count in self.reached.items() if count >= WANTED})
 
     def add(self, other: Matrix) -> None:
-        for cell, count in other.reached.items():
-            self.reached[cell] = self.reached.get(cell, 0) + count
+        self.reached += other.reached
+        self.tried += other.tried
+        self.met += other.met
         self.instant |= other.instant
         self.broken += other.broken
         self.runs += other.runs
+        self.worlds += other.worlds
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "reached": [[*move, column, count] for (move, column), count in self.reached.items()],
+            "tried": [[*move, column, count] for (move, column), count in self.tried.items()],
+            "met": [[*move, count] for move, count in self.met.items()],
+            "instant": sorted(self.instant),
+            "broken": self.broken,
+            "runs": self.runs,
+            "worlds": self.worlds,
+        }
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Matrix:
+        """What `document` gave."""
+        return cls(
+            reached=Counter({((a, b, c), column): count for a, b, c, column, count in document["reached"]}),
+            tried=Counter({((a, b, c), column): count for a, b, c, column, count in document["tried"]}),
+            met=Counter({(a, b, c): count for a, b, c, count in document["met"]}),
+            instant={(a, b, c) for a, b, c in document["instant"]},
+            broken=document["broken"],
+            runs=document["runs"],
+            worlds=document["worlds"],
+        )
 
     def why_not(self, move: Move, column: str) -> str:
         """Why a cell was reached less often than wanted."""
-        if column in ("lose", "duplicate") and move[2] not in _MESSAGE_OF:
+        event = move[2]
+        if column in ("lose", "duplicate") and event not in _MESSAGE_OF:
             return "no message makes this move"
-        if not any(key[0] == move for key in self.reached):
-            return "no time passes in this state" if move in self.instant else "not met in the worlds drawn"
-        if column == "lease expires":
-            return "no lease is out in this state, or its holder renews it itself"
-        return "met too seldom in the worlds drawn"
+        if not self.met[move]:
+            return "the move was never met"
+        if move in self.instant and not any(self.reached[move, other] for other in COLUMNS):
+            return "no time passes between this state and this move"
+        tried, reached = self.tried[move, column], self.reached[move, column]
+        if column == "lease expires" and not reached:
+            return "no lease runs out in this state: none is out, its holder renews it, or another move comes before"
+        if column == "cancel" and not reached:
+            return "the request is over for its client by then"
+        if column in ("lose", "duplicate") and not reached:
+            return "another message, or none, made this move in the worlds drawn"
+        return f"aimed at {tried} times, and reached less than {WANTED} times"
 
 
 def moves() -> list[Move]:
@@ -104,30 +155,65 @@ def moves() -> list[Move]:
     return [(name, state.value, event.value) for name, table in TABLES.items() for state, event in table]
 
 
-def fill(seeds: range, wanted: int = WANTED) -> Matrix:
+def fill(seeds: range, full: frozenset[Cell] = frozenset()) -> Matrix:
     """Draw worlds and aim into their stays until every cell is full or the seeds are spent."""
-    matrix = Matrix(wanted)
+    matrix = Matrix(full)
     for seed in seeds:
-        world = _world(seed)
-        traced = trace(world)
-        for stay in traced.stays:
-            for column in COLUMNS:
-                if matrix.wants(stay.move, column):
-                    _try(matrix, world, traced, stay, column)
+        matrix.worlds += 1
+        plain = _world(seed)
+        traced = _aim_all(matrix, plain)
+        drawn = evolve(plain, faults=draw_plan(seed, plain, 1, _FIRST))
+        _aim_all(matrix, drawn)
+        for number, move in enumerate(moves()):
+            if any(matrix.wants(move, column) for column in COLUMNS):
+                lead = _LEADS[(seed + number) % len(_LEADS)]
+                world = _led(plain, traced, move, lead, seed)
+                if world is not None:
+                    _aim_all(matrix, world, move)
     return matrix
 
 
+def _aim_all(matrix: Matrix, world: Scenario, only: Move | None = None) -> Traced:
+    """Aim into every stay of a world, or into those that end in this move."""
+    traced = trace(world)
+    matrix.runs += 1
+    if traced.broken:
+        matrix.broken.append(f"{world.name} {world.faults}: {', '.join(traced.broken)}")
+    for stay in traced.stays:
+        if only is None or stay.move == only:
+            matrix.met[stay.move] += 1
+            for column in COLUMNS:
+                if matrix.wants(stay.move, column):
+                    _try(matrix, world, traced, stay, column)
+    return traced
+
+
+def _led(plain: Scenario, traced: Traced, move: Move, lead: str, seed: int) -> Scenario | None:
+    """The world in which that first fault strikes early in a stay in the move's state, if there is one."""
+    there = [stay for stay in traced.stays if stay.move[:2] == move[:2] and stay.end_ps - stay.start_ps > 3]
+    if not there:
+        return None
+    stay = there[seed % len(there)]
+    early = evolve(stay, end_ps=stay.start_ps + (stay.end_ps - stay.start_ps) // 3)
+    fault = _aim(plain, traced, early, "lease expires" if lead in ("cut", "deaf") else lead)
+    if fault is not None and lead == "deaf":
+        fault = evolve(fault, plane="control")
+    return None if fault is None else evolve(plain, faults=(fault,))
+
+
 def _world(seed: int) -> Scenario:
-    """A drawn cluster, two times of three with a fault, one time of three with hardly any blocks."""
+    """A drawn cluster without a fault: two thirds of them put, one third has hardly any blocks, some slow cards."""
     drawn = draw_scenario(seed)
     blocks = 40 if seed % 3 == 1 else None
     machines = tuple(evolve(group, kv_blocks=blocks or group.kv_blocks) for group in drawn.machines)
     rows = tuple(evolve(row, prompt_tokens=min(row.prompt_tokens, 300)) for row in drawn.workload.requests)
-    transfer = evolve(drawn.transfer, lease_s=1.0, heartbeat_s=0.2, max_flight_s=1.0)
+    direction: Any = "get" if seed % 5 in (1, 3) else "put"
+    transfer = evolve(drawn.transfer, direction=direction, lease_s=1.0, heartbeat_s=0.2, max_flight_s=1.0)
     workload = evolve(drawn.workload, requests=rows if blocks else drawn.workload.requests)
-    network = evolve(drawn.network, bandwidth_factor=(1.0, 0.01, 0.1)[seed % 3])
-    world = evolve(drawn, faults=(), machines=machines, transfer=transfer, workload=workload, network=network)
-    return evolve(world, faults=draw_plan(seed, world, 1, _FIRST)) if seed % 3 else world
+    network = evolve(drawn.network, bandwidth_factor=(1.0, 0.01, 0.1, 0.003)[seed % 4])
+    scheduler = evolve(drawn.scheduler, prefill_batch_tokens=(2048, 2048, 64)[seed % 3])
+    world = evolve(drawn, faults=(), machines=machines, transfer=transfer, workload=workload)
+    return evolve(world, scheduler=scheduler, network=network)
 
 
 def _try(matrix: Matrix, world: Scenario, traced: Traced, stay: Stay, column: str) -> None:
@@ -137,15 +223,15 @@ def _try(matrix: Matrix, world: Scenario, traced: Traced, stay: Stay, column: st
             matrix.instant.add(stay.move)
         return
     cell = (stay.move, column)
-    matrix.tried[cell] = matrix.tried.get(cell, 0) + 1
+    matrix.tried[cell] += 1
     found = trace(evolve(world, faults=(*world.faults, fault)))
     matrix.runs += 1
     struck = [x for x in found.entries if isinstance(x, e.FaultStruck) and x.fault == len(world.faults)]
-    if not struck or not struck[0].live:
+    if not struck or (column == "cancel" and not struck[0].live):
         return
     if column == "lease expires" and not _expired(found, stay):
         return
-    matrix.reached[cell] = matrix.reached.get(cell, 0) + 1
+    matrix.reached[cell] += 1
     if found.broken:
         matrix.broken.append(f"{world.name} {fault}: {', '.join(found.broken)}")
 

@@ -6,31 +6,47 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from emu.reliability.cells import Cell, why_not
 from emu.reliability.matrix import COLUMNS, WANTED, Matrix, moves
+from emu.reliability.parts import Size
 from emu.reliability.phases import PHASES
 from emu.reliability.plans import Tally
 from emu.reliability.rolling import Curve
+from emu.scenario.draw import KINDS
 
 _SHORT = ("queued", "prefilling", "moving, 1st half", "moving, 2nd half", "decode not told", "not acked", "decoding")
 
 
 def page(
     tables: Mapping[str, Mapping[tuple[str, str], Cell]],
-    kinds: Sequence[str],
     matrix: Matrix,
     tally: Tally,
     curves: Iterable[Curve],
-    command: str,
+    size: Size,
+    program: str,
+    *,
+    complete: bool,
 ) -> str:
     """All of it, as Markdown."""
+    asked = f"--plans {size.plans} --worlds {size.worlds} --seconds {size.seconds:g}"
+    less = (
+        ""
+        if complete
+        else (
+            f" It was stopped before the end: {tally.plans} of {size.plans} plans and {matrix.worlds} of {size.worlds} "
+            "worlds are in it."
+        )
+    )
     parts = [
         "# What faults cost",
-        f"Made by `{command}`; every figure is counted from records. A strike counts in a cell only where the record "
-        "has it at a time when the request that it was aimed at was open and in that phase (the run without faults, "
-        "which is the same until the first strike, says which). *Lost*: a request that had to complete and did not. "
-        "*Corrupted*: an answer that is not the one without faults. *Orphan*: the longest that a loan of blocks was "
-        "held with neither a live attempt nor a posted transfer to hold it for.",
+        f"Made by `make reliability` (`python -m emu.reliability {asked}`) with the program {program}; every figure is "
+        f"counted from records.{less} A strike counts in a cell only where the record has it at a time when the "
+        "request that it was aimed at was open and in that phase (the run without faults, which is the same until the "
+        "first strike, says which). *Lost*: a request that had to complete and did not. *Corrupted*: an answer that is "
+        "not the one without faults. *Orphan*: the longest that a loan of blocks was held with neither a live attempt "
+        "nor a posted transfer to hold it for.",
     ]
     for direction, cells in tables.items():
+        kinds = list(dict.fromkeys(kind for kind, _ in cells))
+        kinds = [kind for kind in KINDS if kind in kinds or (kind == "join" and cells)]
         parts += [
             f'## Every kind in every phase, `direction = "{direction}"`',
             _grid(cells, kinds),
@@ -83,7 +99,7 @@ def _moves(matrix: Matrix) -> str:
     lines = [f"| table | in state | next move | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 3) + "|"]
     reasons: dict[str, list[str]] = {}
     for move in moves():
-        counts = [matrix.reached.get((move, column), 0) for column in COLUMNS]
+        counts = [matrix.reached[move, column] for column in COLUMNS]
         lines.append(f"| {' | '.join(move)} | {' | '.join(str(count) for count in counts)} |")
         for column, count in zip(COLUMNS, counts, strict=True):
             if count < WANTED:
@@ -95,8 +111,9 @@ def _moves(matrix: Matrix) -> str:
         [
             "## Every move of the transition tables",
             "",
-            f"How often a fault struck an attempt that was in a state and would have made that move next, in "
-            f"{matrix.runs} runs; a cell is full at {WANTED} a process.",
+            "How often a fault struck an attempt that was in a state and would have made that move next, in "
+            f"{matrix.runs} runs over {matrix.worlds} drawn worlds, with puts and with gets; a cell that "
+            f"has {WANTED} is not aimed at any more.",
             "",
             *lines,
             "",

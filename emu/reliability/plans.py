@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from typing import Any, Final
 
-from attrs import define, field
+from attrs import asdict, define, field
 
 from emu.reliability.trial import Trials
 from emu.scenario.draw import draw_scenario
 
-_BATCH = 100
+BATCH: Final = 100
 
 
 @define(eq=False)
@@ -29,6 +27,15 @@ class Tally:
     kinds: Counter[str] = field(factory=Counter)
     bad: list[tuple[int, str]] = field(factory=list)
 
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Tally:
+        """What `document` gave."""
+        bad = [(seed, what) for seed, what in document["bad"]]
+        return cls(**{**document, "kinds": Counter(document["kinds"]), "bad": bad})
+
     def add(self, other: Tally) -> None:
         self.plans += other.plans
         self.struck_live += other.struck_live
@@ -41,20 +48,10 @@ class Tally:
         self.bad += other.bad
 
 
-def drawn(first: int, count: int, processes: int, tell: Callable[[Tally], None]) -> Tally:
-    """The plans of seeds `first` to `first + count - 1`; `tell` hears of the tally now and then."""
-    starts = range(first, first + count, _BATCH)
-    tally = Tally()
-    with ProcessPoolExecutor(processes) as pool:
-        for batch in pool.map(_batch, starts, repeat(first + count)):
-            tally.add(batch)
-            tell(tally)
-    return tally
-
-
-def _batch(first: int, end: int) -> Tally:
+def batch(first: int, end: int) -> Tally:
+    """The plans of seeds `first` to `end - 1`."""
     tally, trials = Tally(), Trials()
-    for seed in range(first, min(first + _BATCH, end)):
+    for seed in range(first, end):
         scenario = draw_scenario(seed)
         tally.plans += 1
         try:

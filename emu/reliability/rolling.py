@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import define, evolve, field, frozen
+from attrs import asdict, define, evolve, field, frozen
 
 from emu.execute import go, law_rules
 from emu.laws.checker import Checker
@@ -37,6 +37,15 @@ class Curve:
     rates: tuple[tuple[int, int, float, float], ...]
     recovered_s: float | None  # after the trouble
     broken: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Curve:
+        """What `document` gave."""
+        rates = tuple((first, last, rate, good) for first, last, rate, good in document["rates"])
+        return cls(**{**document, "rates": rates, "broken": tuple(document["broken"])})
 
 
 @define(eq=False)

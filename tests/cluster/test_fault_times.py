@@ -90,3 +90,9 @@ def test_there_is_time_between_a_prefill_and_word_of_it_and_between_a_commit_and
     found = written(scenario_of(faults=(harmless("Committed", after_s=0.0001),)), LOAD)
     [released] = [x for x in found.of(e.Released) if x.request == 3]
     assert of_request(found, e.Committed).at_ps < struck_ps(found) < released.at_ps
+
+
+def test_two_faults_may_hang_on_one_half() -> None:
+    found = written(scenario_of(network=SLOW, faults=(harmless("TransferStarted", at="half"),) * 2), LOAD)
+    first, second = found.of(e.FaultStruck)
+    assert first.at_ps == second.at_ps

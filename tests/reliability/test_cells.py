@@ -43,7 +43,7 @@ def test_a_request_that_fails_counts_as_lost_and_a_changed_answer_as_corrupted()
     assert not lost.clean
     cell = Cell()
     cell.add(lost)
-    assert (cell.lost, cell.bad) == (len(lost.lost), [lost.scenario])
+    assert (cell.lost, cell.bad) == (len(lost.lost), [repr(forever)])
 
 
 def told(*entries: e.Entry) -> Orphans:
