@@ -51,6 +51,12 @@ class Attempts:
         """Whether this machine has a part in that attempt."""
         return key in self.sender.open or key in self.receiver.open or self.scheduler.find(*key) is not None
 
+    def older(self, request_id: int) -> tuple[Key, ...]:
+        """The attempts of that request that have a part here, in the step under way too, but for the newest."""
+        keys = {key_of(sequence) for sequence in (*self.scheduler.everyone(), *self.scheduler.prefilling)}
+        keys.update(self.sender.open, self.receiver.open)
+        return tuple(sorted(key for key in keys if key[0] == request_id)[:-1])
+
     def holdings(self) -> tuple[Holding, ...]:
         """Every attempt that is not over and has a part here, also while a step is under way."""
         here = self.here

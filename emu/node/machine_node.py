@@ -20,6 +20,7 @@ from emu.control.messages import (
     UNADMITTED,
     Acknowledge,
     Assign,
+    Cancel,
     Grant,
     Heartbeat,
     Inquire,
@@ -261,7 +262,10 @@ class MachineNode:
         self._ports.reports.changing(self._index)
         now = self._clock.now()
         self._record(e.Queued(now, self._index, assign.request.request_id, assign.attempt, assign.sent_ps))
+        again = assign.attempt or assign.number <= self.core.counted
         self._take(assign)
+        if again:
+            self._end_older(assign.request.request_id)
 
     def _granted(self, grant: Grant) -> None:
         self._record(e.Granted(self._clock.now(), self._index, grant.request_id, grant.attempt, grant.sent_ps))
@@ -274,11 +278,20 @@ class MachineNode:
         self._ports.reports.changing(self._index)
         if self._running:
             self.core.settle(self._worker.steps_done(now))
+        again = reserve.attempt or reserve.number <= self.core.counted
         commands = self.core.handle(reserve, now)
         if not self.core.rules.get:
             self._note_reservation(reserve, commands, now)
         self._carry_out(commands)
         self._look()
+        if again:
+            self._end_older(reserve.request.request_id)
+
+    def _end_older(self, request_id: int) -> None:
+        """Only the newest attempt of a request goes on here: the router's word that the others are over may be lost."""
+        older = self.core.attempts.older(request_id)
+        if older:
+            self.inbox.post(Cancel(older, self._clock.now(), self.core.term))
 
     def _acknowledged(self, acknowledge: Acknowledge) -> None:
         self._ports.reports.changing(self._index)

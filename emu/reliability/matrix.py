@@ -36,8 +36,9 @@ HOPELESS: Final = 120  # tries in vain, after which a cell is left
 _FIRST: Final[tuple[FaultKind, ...]] = (
     *("crash", "restart", "pause", "link_down", "cancel", "cancel", "lose", "late_write", "late_write", "link_slow"),
 )
-_LEADS: Final = ("cancel", "crash source", "crash target", "cut", "deaf")
-"""First faults that are aimed: the last two cut all ways between two ends, or only the messages."""
+_LEADS: Final = ("cancel", "crash source", "crash target", "cut", "deaf", "mute")
+"""First faults that are aimed: the last three cut all ways between two ends, or only the messages, or only those to the
+source, which does not hear of its completion either."""
 _MESSAGE_OF: Final = {
     "grant": "Grant",
     "acknowledge": "Acknowledge",
@@ -162,8 +163,9 @@ def fill(seeds: range, full: frozenset[Cell] = frozenset()) -> Matrix:
         matrix.worlds += 1
         plain = _world(seed)
         traced = _aim_all(matrix, plain)
-        drawn = evolve(plain, faults=draw_plan(seed, plain, 1, _FIRST))
-        _aim_all(matrix, drawn)
+        most_s = plain.transfer.max_flight_s  # no write is later than that
+        plan = (evolve(x, by_s=min(x.by_s or 0.0, most_s) or None) for x in draw_plan(seed, plain, 1, _FIRST))
+        _aim_all(matrix, evolve(plain, faults=tuple(plan)))
         for number, move in enumerate(moves()):
             if any(matrix.wants(move, column) for column in COLUMNS):
                 lead = _LEADS[(seed + number) % len(_LEADS)]
@@ -190,15 +192,22 @@ def _aim_all(matrix: Matrix, world: Scenario, only: Move | None = None) -> Trace
 
 def _led(plain: Scenario, traced: Traced, move: Move, lead: str, seed: int) -> Scenario | None:
     """The world in which that first fault strikes early in a stay in the move's state, if there is one."""
-    there = [stay for stay in traced.stays if stay.move[:2] == move[:2] and stay.end_ps - stay.start_ps > 3]
+    table, state, _ = move
+    before = {state, *(old.value for (old, _), new in TABLES[table].items() if new.value == state)}
+    there = [x for x in traced.stays if x.move[0] == table and x.move[1] in before and x.end_ps - x.start_ps > 3]
     if not there:
         return None
     stay = there[seed % len(there)]
     early = evolve(stay, end_ps=stay.start_ps + (stay.end_ps - stay.start_ps) // 3)
-    fault = _aim(plain, traced, early, "lease expires" if lead in ("cut", "deaf") else lead)
-    if fault is not None and lead == "deaf":
+    fault = _aim(plain, traced, early, lead if lead in COLUMNS else "lease expires")
+    if fault is None:
+        return None
+    if lead in ("deaf", "mute"):
         fault = evolve(fault, plane="control")
-    return None if fault is None else evolve(plain, faults=(fault,))
+    if lead == "mute" and fault.machines is not None:
+        deaf = evolve(fault, machines=fault.machines[::-1], one_way=True, heal_after_s=1.3)
+        return evolve(plain, faults=(deaf, Fault(kind="lose_completion", request=stay.key[0], count=4)))
+    return evolve(plain, faults=(fault,))
 
 
 def _world(seed: int) -> Scenario:

@@ -65,3 +65,11 @@ def test_a_wrong_byte_is_loud(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(KvMemory, "copy_from", swapped)
     assert answers(written(scenario, rows_)) != right
+
+
+def test_what_a_sequence_that_failed_had_written_stays_under_the_cache_that_came_after_it() -> None:
+    """The first one runs out of blocks, alone; its last blocks have another's cache before the next batch."""
+    scenario = scenario_of(kv_blocks=60, router=Router(policy="jsq"))
+    both = answers(written(scenario, [(0, 800, 200), (0, 840, 2)]))
+    alone = answers(written(scenario, [(0, 16, 1), (0, 840, 2)]))
+    assert both[1] == alone[1]
