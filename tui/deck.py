@@ -15,7 +15,7 @@ from emu.laws.verdicts import LawRules
 from emu.record.entries import Entry
 from emu.record.start import RunStarted
 from emu.view.cluster import ClusterView
-from emu.view.incident import findings
+from emu.view.incident import Finding, findings
 from emu.view.rows import NEVER
 from emu.view.survey import PS_PER_S, Mark, MarkView
 from emu.view.words import Words
@@ -61,6 +61,13 @@ class Deck:
     def open(self, name: str) -> None:
         """Another page. Raises KeyError."""
         self.page = self._pages[name]
+
+    def choose(self, finding: Finding) -> None:
+        """Whom a finding is about, where it names anybody."""
+        if finding.machine != NEVER:
+            self.machine = finding.machine
+        if finding.request != NEVER:
+            self.request = finding.request
 
     def add_broken(self, violations: list[MarkView]) -> None:
         """Laws that this run broke: marks on the timeline, and findings."""

@@ -122,6 +122,8 @@ def _deck(folder: Path, at_s: float | None, law: int | None, page: str | None, *
         deck.open(page)
     elif scene.findings:
         deck.open("incident")
+    if scene.findings:
+        deck.choose(scene.findings[0])
     return deck
 
 

@@ -13,7 +13,7 @@ from emu.view.cluster import ClusterView, RequestView, TransferView
 from emu.view.rows import NEVER, PROMPT_TOKENS, Phase
 
 OVERDUE_PS: Final = 10**12  # an acknowledgement
-LATE: Final = 1.5  # times its usual time, from which on nothing is reckoned
+LATE: Final = 3.0  # times its usual time, from which on nothing is reckoned: a long prompt's tokens take longer
 
 
 class Step(enum.IntEnum):
@@ -84,6 +84,7 @@ def _moving(view: ClusterView, transfer: TransferView) -> LaneView:
     landed = transfer.posted_bytes > 0 and transfer.landed_bytes >= transfer.posted_bytes
     share, late = _reckoned(view, transfer)
     committed = transfer.committed_ps != NEVER
+    likely = max(transfer.landed_layers, min(int(share * transfer.layers), transfer.layers - 1))
     return LaneView(
         transfer.source,
         transfer.target,
@@ -92,7 +93,9 @@ def _moving(view: ClusterView, transfer: TransferView) -> LaneView:
         transfer.started_ps,
         transfer.layers,
         transfer.landed_layers,
-        transfer.layers if landed else max(transfer.landed_layers, int(share * transfer.layers)),
+        transfer.layers
+        if landed
+        else max(transfer.landed_layers, min(int(share * transfer.layers), transfer.layers - 1)),
         0.0 if landed else late,
         transfer.posted_bytes,
         transfer.lost,

@@ -79,7 +79,7 @@ def test_a_lane_goes_from_its_grant_to_its_acknowledgement() -> None:
 
 
 def test_layers_are_reckoned_by_the_last_pace_and_never_where_a_put_is_late() -> None:
-    """The first put took two seconds: a second later half of the next is likely there; after four nothing is."""
+    """The first put took two seconds: a second later half of the next is likely there; after seven nothing is."""
     entries = [
         *computed(1, 0),
         *put(1, 2),
@@ -87,9 +87,9 @@ def test_layers_are_reckoned_by_the_last_pace_and_never_where_a_put_is_late() ->
         *computed(2, 4),
         *put(2, 6),
     ]
-    half, late = (lanes(view_of(entries, at_s))[-1] for at_s in (7.0, 10.0))
+    half, late = (lanes(view_of(entries, at_s))[-1] for at_s in (7.0, 13.0))
     assert (layers_words(half), half.late) == ("~40/80", 0.5)
-    assert (layers_words(late), late.late) == ("0/80", 2.0)
+    assert (layers_words(late), late.late) == ("0/80", 3.5)
 
 
 def leases(view: ClusterView) -> list[tuple[str, str]]:

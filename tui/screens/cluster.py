@@ -19,6 +19,7 @@ CARD: Final = (26, 6)
 SLIM: Final = (24, 4)
 TILE: Final = (20, 2)
 CELLS: Final = (5, 3)  # of the heat map: with room for a mark in front and one for queues, or without
+NUMBER: Final = 4  # characters before each row of it: which machine of its pool comes first
 LANES: Final = 4  # lines for transfers, at least
 GLYPHS: Final = {"prefill": "P", "decode": "D", "mixed": "M", "idle": "·", "down": "✖", "paused": "‖", "away": "-"}
 
@@ -47,7 +48,7 @@ class Cluster(Page):
                 break
         else:
             for cell in CELLS:
-                self._columns = max(1, width // cell)
+                self._columns = max(1, (width - NUMBER) // cell)
                 lines = _heat(scene, self._columns, scale, cell)
                 if len(lines) <= room:
                     break
@@ -268,7 +269,7 @@ def _heat(scene: Scene, columns: int, scale: float, cell_width: int) -> list[Lin
     for group in _groups(scene.view):
         lines.append(_pool_line(group, scale))
         for first in range(0, len(group), columns):
-            spans: list[Span] = []
+            spans: list[Span] = [Span(f"{first:>{NUMBER - 1}} ", "dim")]
             for machine in group[first : first + columns]:
                 state = machine.doing
                 memory = machine.memory
