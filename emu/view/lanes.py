@@ -93,9 +93,7 @@ def _moving(view: ClusterView, transfer: TransferView) -> LaneView:
         transfer.started_ps,
         transfer.layers,
         transfer.landed_layers,
-        transfer.layers
-        if landed
-        else max(transfer.landed_layers, min(int(share * transfer.layers), transfer.layers - 1)),
+        transfer.layers if landed else likely,
         0.0 if landed else late,
         transfer.posted_bytes,
         transfer.lost,
