@@ -62,6 +62,10 @@ class Deck:
         """Another page. Raises KeyError."""
         self.page = self._pages[name]
 
+    def page_of(self, key: str) -> str:
+        """The page that a digit opens."""
+        return PAGES[int(key) - 1]
+
     def choose(self, finding: Finding) -> None:
         """Whom a finding is about, where it names anybody."""
         if finding.machine != NEVER:

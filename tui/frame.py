@@ -11,8 +11,8 @@ from tui.glyphs import EIGHTHS, EMPTY, Line, Span, Target, clock, cut, fit_line,
 from tui.scene import Scene
 from tui.screens.page import Page
 
-MARKS: Final = "LFDhlxrcsmp"
-_MARK_ROLES: Final = ("bad", "bad", "bad", "good", "warn", "bad", "bad", "warn", "warn", "mixed", "warn")
+MARKS: Final = "LFDhlxrcsmp!"
+_MARK_ROLES: Final = ("bad", "bad", "bad", "good", "warn", "bad", "bad", "warn", "warn", "mixed", "warn", "warn")
 SMALLEST: Final = (40, 10)
 MOST_EXACT: Final = 2000  # marks that are drawn one by one
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from emu.view.reader import Reader
+    from emu.view.survey import MarkView
     from tui.deck import Deck
     from tui.operate import Operator
 
@@ -74,6 +76,7 @@ def watch(
     "--at", "at_s", type=click.FloatRange(min=0), metavar="T", help="Open at this moment, in virtual seconds."
 )
 @click.option("--law", type=click.IntRange(min=1), metavar="N", help="Open at the Nth violation of a law.")
+@click.option("--miss", is_flag=True, help="Open where the first request misses its SLOs.")
 @click.option("--page", type=click.Choice(PAGES), help="Open this page; by default incident where something is wrong.")
 @click.option("--screenshot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Write one picture, and end.")
 @click.option("--size", default="120x36", metavar="WxH", help="Of the picture, in characters.")
@@ -82,6 +85,7 @@ def replay(
     folder: Path,
     at_s: float | None,
     law: int | None,
+    miss: bool,
     page: str | None,
     screenshot: Path | None,
     size: str,
@@ -90,7 +94,7 @@ def replay(
     """Play what emu run --out DIR kept: any moment, forwards and backwards."""
     if screenshot is None:
         _check_terminal("emu replay")
-    deck = _deck(folder, at_s, law, page, whole=screenshot is not None)
+    deck = open_deck(folder, at_s, law, miss=miss, page=page, whole=screenshot is not None)
     try:
         if screenshot is None:
             return _show(deck, None, theme)
@@ -100,31 +104,69 @@ def replay(
         deck.player.reader.close()
 
 
-def _deck(folder: Path, at_s: float | None, law: int | None, page: str | None, *, whole: bool) -> Deck:
+def open_deck(
+    folder: Path,
+    at_s: float | None = None,
+    law: int | None = None,
+    *,
+    miss: bool = False,
+    page: str | None = None,
+    whole: bool = True,
+) -> Deck:
+    """A kept record at a moment, at its `law`th violation or at its first SLO miss; `whole`: read to its end.
+
+    Refusal: there is no record, or nothing of that kind in it.
+    """
     from emu.commands.look import open_reader
-    from emu.refusal import Refusal
     from tui.deck import Deck, kept_violations
     from tui.player import Player
 
     reader = open_reader(folder)
-    at_ps = 0 if at_s is None else round(at_s * PS_PER_S)
     broken = kept_violations(folder)
-    if law is not None:
-        if law > len(broken):
-            reader.close()
-            raise Refusal(f"--law {law}", f"expected at most {len(broken)}: so many violations were kept")
-        at_ps = sorted(broken, key=lambda mark: mark.at_ps)[law - 1].at_ps
-    reader.advance(None if whole else OPEN_S, None if whole else max(at_ps, PS_PER_S))
+    request = None
+    try:
+        at_ps = 0 if at_s is None else round(at_s * PS_PER_S)
+        if law is not None:
+            at_ps = _violation_ps(broken, law)
+        if miss:
+            at_ps, request = _first_miss(reader, folder)
+        reader.advance(None if whole else OPEN_S, None if whole else max(at_ps, PS_PER_S))
+    except Exception:
+        reader.close()
+        raise
     deck = Deck(Player(reader, at_ps))
     deck.add_broken(broken)
     scene = deck.scene()
     if page is not None:
         deck.open(page)
-    elif scene.findings:
+    elif scene.findings or miss:
         deck.open("incident")
     if scene.findings:
         deck.choose(scene.findings[0])
+    if request is not None:
+        deck.request = request
     return deck
+
+
+def _violation_ps(broken: list[MarkView], law: int) -> int:
+    from emu.refusal import Refusal
+
+    if law > len(broken):
+        raise Refusal(f"--law {law}", f"expected at most {len(broken)}: so many violations were kept")
+    return sorted(broken, key=lambda mark: mark.at_ps)[law - 1].at_ps
+
+
+def _first_miss(reader: Reader, folder: Path) -> tuple[int, int]:
+    """When, and which request."""
+    from emu.refusal import Refusal
+    from emu.view.incident import first_miss
+
+    more = True
+    while (found := first_miss(reader.survey)) is None and more:
+        more = reader.advance(OPEN_S)
+    if found is None:
+        raise Refusal(f"{folder} --miss", "expected a request that misses its SLOs; none does")
+    return found.at_ps, found.request
 
 
 def _picture(deck: Deck, path: Path, size: str, theme: str | None) -> None:

@@ -157,6 +157,8 @@ class MachineView(NamedTuple):
     step_ps: int  # a decode step, lately; NEVER: none yet
     prefill_ps: int  # a prompt token, lately
     put_ps: int  # a megabyte of a put, lately
+    refused_ps: int  # when a put to it last landed nowhere
+    taken_ps: int  # when one last landed
     mute_ps: int  # when it was last cut off, paused or down
     heard_ps: int  # when that ended
     busy_ps: int

@@ -139,6 +139,8 @@ def _machine(state: ClusterState, index: int, row: MachineRow, outgoing: int, in
         step_ps=row.step_ps,
         prefill_ps=row.prefill_ps,
         put_ps=row.put_ps,
+        refused_ps=row.refused_ps,
+        taken_ps=row.taken_ps,
         mute_ps=row.mute_ps,
         heard_ps=row.heard_ps,
         busy_ps=row.busy_ps,

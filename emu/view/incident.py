@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from emu.view.cluster import ClusterView, RequestView, seconds
+from emu.view.cluster import ClusterView, MachineView, RequestView, seconds
 from emu.view.rows import NEVER, Phase
-from emu.view.survey import PS_PER_S, Interval, Mark, MarkView, Survey
+from emu.view.survey import PS_PER_S, Interval, Mark, MarkView, Survey, Symptom
 from emu.view.why import why_request
 
 MOST: Final = 5
@@ -23,6 +23,7 @@ MUTE_PS: Final = PS_PER_S  # mail that a machine has not taken
 SLOW_TIMES: Final = 2.5  # the median of its hardware
 FEWEST: Final = 20  # prompts in a queue that is worth a word
 MOST_ASKED: Final = 8  # requests that are stuck, for a deadlock
+GONE_PS: Final = 3 * PS_PER_S  # what was not seen for so long is over
 NOW_S: Final = 10
 BEFORE_S: Final = 60
 
@@ -58,12 +59,34 @@ def findings(view: ClusterView, survey: Survey, broken: Iterable[MarkView] = ())
         found.append(Finding(1, fault.kind, fault.words, fault.at_ps, machine=(*fault.machines, NEVER)[0]))
     if view.router_gone_ps != NEVER:
         found.append(Finding(1, "router", "the router is gone: nothing is placed", view.router_gone_ps))
-    found += _machines(view)
-    found += _slow(view)
-    found += _mute(view)
-    found += _requests(view)
+    found += _since_first_seen(view, survey)
     found += _queues(view, survey)
     return tuple(sorted(found, key=lambda finding: (finding.rank, finding.since_ps))[:MOST])
+
+
+def symptoms(view: ClusterView) -> Iterator[Finding]:
+    """What can be seen to be wrong, without being told of a fault."""
+    yield from _machines(view)
+    yield from _slow(view)
+    yield from _mute(view)
+    yield from _requests(view)
+
+
+def _since_first_seen(view: ClusterView, survey: Survey) -> Iterator[Finding]:
+    """What is wrong now, since it was so first: a machine may be slow in one batch after another."""
+    began = {
+        (each.kind, each.machine): each.began_ps
+        for each in symptoms_since(survey, view.at_ps - GONE_PS, view.at_ps)
+        if each.kind == "slow steps"
+    }
+    for finding in symptoms(view):
+        since_ps = min(finding.since_ps, began.get((finding.kind, finding.machine), finding.since_ps))
+        yield evolve(finding, since_ps=since_ps)
+
+
+def symptoms_since(survey: Survey, from_ps: int, to_ps: int) -> list[Symptom]:
+    """Those of a span, the latest first."""
+    return [each for each in reversed(survey.symptoms) if each.last_ps >= from_ps and each.seen_ps <= to_ps]
 
 
 def _machines(view: ClusterView) -> Iterator[Finding]:
@@ -72,12 +95,21 @@ def _machines(view: ClusterView) -> Iterator[Finding]:
             words = f"{machine.name} is down (incarnation {machine.incarnation})"
             yield Finding(1, "down", words, machine.down_ps, machine=machine.number)
         elif machine.dead_ps != NEVER and not machine.away:
-            words = f"the router takes {machine.name} for dead"
+            words = f"the router takes {machine.name} for dead{_evidence(machine)}"
             yield Finding(2, "silent", words, machine.dead_ps, machine=machine.number)
         if machine.memory.orphan:
             oldest = min(loan.since_ps for loan in machine.loans if loan.orphan)
             words = f"{machine.memory.orphan:,} blocks on {machine.name} belong to attempts that are over"
             yield Finding(5, "orphans", words, oldest, machine=machine.number)
+
+
+def _evidence(machine: MachineView) -> str:
+    """What the network says of a machine that is not heard."""
+    if machine.refused_ps >= machine.dead_ps - PS_PER_S:
+        return ": puts to it land nowhere, so its process is gone"
+    if machine.taken_ps >= machine.dead_ps:
+        return ": puts to it still land, so it stands still or is cut off"
+    return ""
 
 
 def _slow(view: ClusterView) -> Iterator[Finding]:

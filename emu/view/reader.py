@@ -24,7 +24,8 @@ from emu.view.index import EVERY_ENTRIES, Index
 from emu.view.life import about
 from emu.view.recording import PIECE_BYTES, Recording
 from emu.view.state import ClusterState
-from emu.view.survey import Interval, Limits, Mark, MarkView, Survey
+from emu.view.survey import Interval, Limits, Mark, MarkView, Survey, Symptom
+from emu.view.symptoms import Watcher
 
 INDEX: Final = "record.index"
 _STARTED: Final = b'{"entry":"StepStarted"'
@@ -57,6 +58,7 @@ class Reader:
         started = self.recording.started
         self._front = _Cursor(ClusterState(started), self.recording.first_offset)
         self._past: _Cursor | None = None
+        self._watcher = Watcher(self.survey)
         self._index = Index()
         self._since = 0  # entries folded since the last snapshot
         self._restore()
@@ -182,8 +184,10 @@ class Reader:
             offset += len(lines)
 
     def _fold(self, entries: list[Entry]) -> None:
-        state, survey = self._front.state, self.survey
+        state, survey, watcher = self._front.state, self.survey, self._watcher
         for entry in entries:
+            if entry[0] >= watcher.next_ps:
+                watcher.look(state)
             state.take(entry)
             survey.take(entry, state)
         self._since += len(entries)
@@ -234,7 +238,7 @@ class Reader:
 
 def _shape() -> str:
     kept = ",".join(field.name for field in fields(Interval))
-    return f"{snapshot.SHAPE};{kept};{','.join(mark.name for mark in Mark)}"
+    return f"{snapshot.SHAPE};{kept};{','.join(mark.name for mark in Mark)};{','.join(Symptom._fields)}"
 
 
 def _survey_values(survey: Survey) -> dict[str, Any]:
@@ -242,6 +246,7 @@ def _survey_values(survey: Survey) -> dict[str, Any]:
         "interval_ps": survey.interval_ps,
         "intervals": [asdict(interval) for interval in survey.intervals],
         "marks": survey.marks,
+        "symptoms": survey.symptoms,
         "left_out": survey.left_out,
     }
 
@@ -253,4 +258,5 @@ def _restore_survey(survey: Survey, values: dict[str, Any]) -> None:
             plain[name] = {int(number): times for number, times in plain[name].items()}
         survey.intervals.append(Interval(**plain))
     survey.marks.extend(MarkView(*mark) for mark in values["marks"])
+    survey.symptoms.extend(Symptom(*symptom) for symptom in values["symptoms"])
     survey.left_out = values["left_out"]

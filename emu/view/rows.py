@@ -138,6 +138,8 @@ class MachineRow:
     believed_free: int = NEVER
     believed_free_ps: int = NEVER
     put_ps: int = NEVER  # a megabyte of its last put that followed no prefill
+    refused_ps: int = NEVER  # when a put to it last landed nowhere
+    taken_ps: int = NEVER  # when one last landed
     mute_ps: int = NEVER  # since when it was last cut off, paused or down
     heard_ps: int = NEVER  # since when it no longer is
     down_ps: int = NEVER  # since when it is down

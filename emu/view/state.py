@@ -217,7 +217,7 @@ class ClusterState:
         if transfer is not None:
             transfer.landed_layers += last - first + 1
             transfer.landed_bytes += moved
-            transfer.landed_ps = at_ps
+            transfer.landed_ps = self.machines[transfer.target].taken_ps = at_ps
             if not transfer.follows and moved:
                 self.machines[transfer.source].put_ps = (at_ps - transfer.started_ps) * 10**6 // moved
 
@@ -321,6 +321,8 @@ class ClusterState:
             tokens=there.tokens,
             down_ps=entry.at_ps,
             dead_ps=there.dead_ps,
+            refused_ps=there.refused_ps,
+            taken_ps=there.taken_ps,
             mute_ps=there.mute_ps,
             heard_ps=there.heard_ps,
             incarnation=entry.incarnation,
@@ -340,6 +342,7 @@ class ClusterState:
         transfer = self.transfers.get((entry.request, entry.attempt))
         if transfer is not None:
             transfer.lost += 1
+        self.machines[entry.target].refused_ps = entry.at_ps
 
     def _dead(self, entry: e.MachineDead) -> None:
         self.machines[entry.machine].dead_ps = entry.at_ps

@@ -43,6 +43,7 @@ class Mark(enum.IntEnum):
     SLO_MISS = 8
     POOL_MOVE = 9
     PREEMPTED = 10
+    SYMPTOM = 11
 
 
 class MarkView(NamedTuple):
@@ -53,6 +54,18 @@ class MarkView(NamedTuple):
     words: str
     request: int
     machine: int
+
+
+class Symptom(NamedTuple):
+    """Something that began to be wrong at `began_ps`, and was seen to be from `seen_ps` to `last_ps`."""
+
+    kind: str
+    words: str
+    request: int
+    machine: int
+    began_ps: int
+    seen_ps: int
+    last_ps: int
 
 
 @define(eq=False)
@@ -127,6 +140,7 @@ class Survey:
     interval_ps: int = PS_PER_S
     intervals: list[Interval] = field(factory=list)
     marks: list[MarkView] = field(factory=list)
+    symptoms: list[Symptom] = field(factory=list)  # in the order in which they were seen first
     left_out: int = 0  # marks that are counted and not listed
     _kept: list[int] = field(factory=lambda: [0] * len(Mark))
     _next_ps: int = 0

@@ -62,7 +62,7 @@ SIGNS: Final = (
     ("✓ … ·", "its grant, signal and acknowledgement: done, waited for, later"),
     ("! ▶", "something is wrong with it; the chosen one"),
     ("L F D h l", "marks: law broken, fault, machine dead, back again, attempt or put lost"),
-    ("x r c s m p", "marks: failed, rejected, cancelled, SLO miss, pool move, preempted"),
+    ("x r c s m p", "marks: failed, rejected, cancelled, SLO miss, pool move, preempted; ! a symptom"),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from emu.view.incident import BEFORE_S, NOW_S, Burn, burn, headline, marks_between, oldest_by_phase
+from emu.view.incident import BEFORE_S, NOW_S, Burn, burn, headline, marks_between, oldest_by_phase, symptoms_since
 from emu.view.rows import NEVER
 from emu.view.survey import PS_PER_S, Mark
 from emu.view.why import waits_for
@@ -37,6 +37,7 @@ MARK_WORDS: Final = (
     "SLO misses",
     "pool moves",
     "preempted",
+    "symptoms",
 )
 
 
@@ -60,6 +61,7 @@ class Incident(Page):
         ]
         lines += self._worst(scene, width)
         lines += _burns(scene, width)
+        lines += _lately(scene, width, 6 if height >= 30 else 3)
         lines += _oldest(scene, width)
         return lines[:height]
 
@@ -117,6 +119,28 @@ def _burns(scene: Scene, width: int) -> list[Line]:
             )
             for mark in marks[:3]
         ]
+    return [*lines, ()]
+
+
+def _lately(scene: Scene, width: int, most: int) -> list[Line]:
+    """What was wrong within the last minute and is not any more: it may have hurt who misses an SLO now."""
+    at_ps = scene.view.at_ps
+    now = {(finding.kind, finding.machine) for finding in scene.findings}
+    past = [
+        symptom
+        for symptom in symptoms_since(scene.survey, at_ps - BEFORE_S * PS_PER_S, at_ps)
+        if (symptom.kind, symptom.machine) not in now
+    ]
+    if not past:
+        return []
+    lines: list[Line] = [heading("seen in the last minute", "and not now")]
+    for symptom in past[:most]:
+        target = Target("time", symptom.began_ps)
+        span = f"{clock(symptom.began_ps)} to {clock(min(at_ps, symptom.last_ps))}"
+        said = f"{KIND_WORDS.get(symptom.kind, symptom.kind)}: {symptom.words}"
+        lines.append((Span(f"  {span:>22}  ", "dim", target), Span(cut(said, width - 26), "warn", target)))
+    if len(past) > most:
+        lines.append((Span(f"  and {len(past) - most} more", "dim"),))
     return [*lines, ()]
 
 

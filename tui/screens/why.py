@@ -79,6 +79,9 @@ def _past(scene: Scene, width: int) -> list[Line]:
     word, machine, began_ps, ended_ps = found
     middle = Target("time", (began_ps + ended_ps) // 2)
     name = scene.view.machine_name(machine) if machine != NEVER else "the router"
+    ended = next((each for each in reversed(scene.view.ended) if each.request == scene.request), None)
+    if word == "transfer" and ended is not None:
+        name = f"{name} to {scene.view.machine_name(ended.decode_machine)}"
     words = f"it waited the longest in {word} ({age(ended_ps - began_ps)}, {name}); Enter goes there and asks why"
     return [*life_lines(scene, scene.request, width), (Span(cut(words, width), "warn", middle),)]
 
