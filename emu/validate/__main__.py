@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from emu.refusal import Refusal
-from emu.validate import corrections, curves, hand_over, parity, profiles, queueing, real_pair, table_iv
+from emu.validate import corrections, curves, energy, hand_over, parity, profiles, queueing, real_pair, table_iv
 from emu.validate.lab import Lab
 from emu.validate.page import Section, joined, split
 from emu.validate.reference import CASES
@@ -29,6 +29,7 @@ SECTIONS: Final = (
     Section("queueing", queueing.section),
     Section("bandwidth", curves.bandwidth),
     Section("power-cap", curves.power_cap),
+    Section("energy", energy.section),
 )
 PAGE: Final = Path("docs/validation.md")
 DIFFERS, REFUSED = 1, 2

@@ -30,11 +30,11 @@ def bandwidth(lab: Lab) -> dict[str, str]:
     rows = []
     for rate_rps in RATES_RPS:
         for title, machines, factor in (("25 + 15", HH, 1.0), ("25 + 15, a tenth", HH, 0.1), ("40 mixed", MIXED, 1.0)):
-            rows.append([f"{rate_rps:.0f} a second, {title}", *_latencies(_run(lab, machines, rate_rps, factor))])
-    curve = [[f"{factor:g}", *_latencies(_run(lab, HH, FACTORS_AT_RPS, factor))] for factor in FACTORS]
+            rows.append([f"{rate_rps:.0f} a second, {title}", *_latencies(run(lab, machines, rate_rps, factor))])
+    curve = [[f"{factor:g}", *_latencies(run(lab, HH, FACTORS_AT_RPS, factor))] for factor in FACTORS]
     columns = ("second token p50, ms", "p99", "TBT p99", "TPOT p50", "p99", "E2E p50", "p99", "nine SLOs")
-    tenth = [[_run(lab, HH, rate_rps, factor).summary for factor in (1.0, 0.1)] for rate_rps in RATES_RPS]
-    mixed = [_run(lab, MIXED, rate_rps, 1.0).summary for rate_rps in RATES_RPS]
+    tenth = [[run(lab, HH, rate_rps, factor).summary for factor in (1.0, 0.1)] for rate_rps in RATES_RPS]
+    mixed = [run(lab, MIXED, rate_rps, 1.0).summary for rate_rps in RATES_RPS]
     return {
         "e2e": ", ".join(apart(slow["e2e_s"]["p50"] / own["e2e_s"]["p50"] - 1, 0) for own, slow in tenth),
         "e2e_mixed": ", ".join(
@@ -55,7 +55,7 @@ def power_cap(lab: Lab) -> dict[str, str]:
     clusters = (("25 + 15", HH), ("25 + 15 capped", HHCAP), ("25 + 21 capped", HHCAP_EQUAL_POWER), ("40 mixed", MIXED))
     for rate_rps in RATES_RPS:
         for title, machines in clusters:
-            summary = _run(lab, machines, rate_rps, 1.0).summary
+            summary = run(lab, machines, rate_rps, 1.0).summary
             power, energy = summary["power"], summary["energy"]
             rows.append(
                 [
@@ -97,7 +97,8 @@ def _decode_draws() -> dict[str, str]:
     }
 
 
-def _run(lab: Lab, machines: Machines, rate_rps: float, factor: float) -> Measured:
+def run(lab: Lab, machines: Machines, rate_rps: float, factor: float = 1.0) -> Measured:
+    """DURATION_S of synthetic conversations on these machines, with that share of their network cards' bandwidth."""
     scenario: Document = {
         "name": "curve",
         "model": MODEL,

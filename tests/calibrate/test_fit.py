@@ -1,6 +1,8 @@
 """The shipped step profiles are what the table gives, and the fit does what it says on a table made up for it."""
 
 import csv
+import json
+import statistics
 from pathlib import Path
 
 import attrs
@@ -14,7 +16,7 @@ from emu.calibrate.table import Cell, read_cells
 from emu.cli import status_of
 from emu.fake.costs import CalibratedCosts
 from emu.fake.profiles import load_hardware, load_model, shipped_folder, shipped_names
-from emu.fake.step_profiles import parse_steps
+from emu.fake.step_profiles import load_steps, parse_steps
 from emu.refusal import Refusal
 
 TABLE = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "splitwise_perf_model.csv"
@@ -204,3 +206,58 @@ def test_a_bad_table_is_one_line_and_status_2(
     assert not (tmp_path / "out").exists()
     with pytest.raises(Refusal):
         profiles_of(table)
+
+
+def check_json(
+    table: Path, capsys: pytest.CaptureFixture[str], model: str, hardware: str
+) -> dict[str, dict[str, float]]:
+    words = [
+        "calibrate",
+        "check",
+        "--model",
+        model,
+        "--hardware",
+        hardware,
+        "--tensor-parallel",
+        "8",
+        str(table),
+        "--json",
+    ]
+    assert status_of(words) == 0
+    found: dict[str, dict[str, float]] = json.loads(capsys.readouterr().out)
+    assert list(found) == ["prefill", "decode"]
+    assert all(list(errors) == ["mape", "p95", "worst"] for errors in found.values())
+    return found
+
+
+def test_the_error_of_a_shipped_profile_on_a_table_of_this_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = written(tmp_path / "t.csv", made_up())
+    costs = CalibratedCosts(load_steps("bloom-176b", "dgx-h100", 8))
+    cells = [cell for cell in cells_of(table) if cell.ran_as_one_batch]
+    errors = {
+        "prefill": [
+            costs.prefill_ps(cell.batch * cell.prompt_tokens, cell.batch) / 1e9 / statistics.median(cell.prompt_ms) - 1
+            for cell in cells
+        ],
+        "decode": [
+            costs.decode_ps(cell.batch, round(cell.mean_context_tokens)) / 1e9 / statistics.median(cell.token_ms) - 1
+            for cell in cells
+        ],
+    }
+    for phase, found in check_json(table, capsys, "bloom-176b", "dgx-h100").items():
+        sizes = sorted(map(abs, errors[phase]))
+        assert found["mape"] == pytest.approx(statistics.fmean(sizes))
+        assert found["worst"] == pytest.approx(sizes[-1])
+        assert found["mape"] < found["p95"] <= found["worst"]
+
+
+def test_a_shipped_profile_is_near_the_table_that_it_was_fitted_to(capsys: pytest.CaptureFixture[str]) -> None:
+    if not TABLE.is_file():
+        pytest.skip("the table of measurements, ../shared/data/splitwise_perf_model.csv, is not here")
+    for hardware in ("dgx-a100", "dgx-h100"):
+        for model in ("llama2-70b", "bloom-176b"):
+            found = check_json(TABLE, capsys, model, hardware)
+            assert found["prefill"]["mape"] < 0.02
+            assert found["decode"]["mape"] < 0.03

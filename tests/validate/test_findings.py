@@ -75,3 +75,20 @@ def test_a_cap_saves_what_must_be_built(lab: Lab) -> None:
     drawn, drawn_capped = (run.summary["energy"]["drawn_wh"] for run in (free, capped))
     assert 0.9 * drawn < drawn_capped < drawn
     assert capped.summary["power"]["peak_w"] < capped.summary["power_w"]
+
+
+def test_idle_machines_are_what_a_light_load_pays_for(lab: Lab) -> None:
+    light, full = (
+        lab.run(merged(cluster("bloom-176b"), {"workload": {"rate_rps": rate_rps}})).summary for rate_rps in (2.0, 9.0)
+    )
+    assert light["energy"]["per_output_token_j"] > 2 * full["energy"]["per_output_token_j"]
+    assert (
+        light["energy"]["idle_wh"] / light["energy"]["drawn_wh"]
+        > full["energy"]["idle_wh"] / full["energy"]["drawn_wh"]
+    )
+    for summary in (light, full):
+        energy, pools = summary["energy"], summary["pools"].values()
+        parts = sum(energy[f"{phase}_wh"] for phase in ("idle", "prefill", "decode", "mixed"))
+        assert parts == pytest.approx(energy["drawn_wh"])
+        assert sum(pool["energy"]["drawn_wh"] for pool in pools) == pytest.approx(energy["drawn_wh"])
+        assert energy["per_request_wh"] * summary["requests"]["completed"] == pytest.approx(energy["drawn_wh"])
