@@ -41,5 +41,5 @@ def provisioning(
     except TrialFailed as failed:
         click.echo(f"emu: a run failed twice: {failed}", err=True)
         return RUN_FAILED
-    click.echo(f"{took.runs} runs, {took.cpu_s:.0f} s of CPU; answers in {out}")
+    click.echo(f"{took.runs} runs, {took.cpu_s:.0f} s of CPU; answers in {out}, to look at in {out}/report.html")
     return HELD

@@ -52,6 +52,12 @@ def pictured(runner: Runner, searched: Sequence[Searching], told: Any) -> list[P
     return found
 
 
+def tried(searched: Sequence[Searching]) -> list[Pictured]:
+    """What the search alone has to show, without a further run."""
+    winners = [search for search in searched if search.answer.point is not None]
+    return [Pictured(search.design.name, (), grid_of(search), {}) for search in winners]
+
+
 def grid_of(search: Searching) -> tuple[tuple[tuple[int, ...], float], ...]:
     """The clusters of two groups that were tried."""
     cells: dict[tuple[int, ...], float] = {}

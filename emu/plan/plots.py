@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from emu.plan.outcome import UNITS
 from emu.plan.pictures import Pictured
 
 SIZE = (7.0, 4.2)
@@ -23,6 +24,7 @@ STYLE: Any = {
     "legend.frameon": False,
 }
 COLOURS = ("#4269d0", "#ef8a17", "#3ca951", "#d1495b", "#8e6bbf", "#6b7a8f", "#b08968", "#00798c")
+TITLES = {"throughput": "Highest rate", "cost": "Least cost", "power": "Least power"}
 LATENCY_NAMES = {"ttft_s": "time to first token", "tpot_s": "time per output token", "e2e_s": "end to end"}
 
 
@@ -38,6 +40,42 @@ def plots(outcome: Mapping[str, Any], pictures: Sequence[Pictured]) -> dict[str,
             if len(picture.grid) > 1:
                 found[f"split-{picture.name.lower()}"] = _grid(outcome, picture)
     return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def bars(outcomes: Sequence[tuple[str, Mapping[str, Any]]]) -> Any:
+    """The same designs under several questions: a group of bars a question, a panel for each thing that is sought."""
+    panels = {name: [one for one in outcomes if one[1]["objective"] == name] for name in UNITS}
+    panels = {name: asked for name, asked in panels.items() if asked}
+    if not panels:
+        return None
+    import matplotlib
+
+    matplotlib.use("Agg")
+    with matplotlib.rc_context(STYLE):
+        return _bars(panels)
+
+
+def _bars(panels: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]]) -> Any:
+    from matplotlib.figure import Figure
+
+    tallest = max(len(asked) for asked in panels.values())
+    figure = Figure(figsize=(SIZE[0] * 2, 1.2 + 0.8 * tallest), layout="constrained")
+    for axes, (sought, asked) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        names = [design["name"] for design in asked[0][1]["designs"]]
+        thick = 0.8 / len(names)
+        for index, (colour, name) in enumerate(zip(_colours(), names, strict=False)):
+            values = [
+                next((one["value"] or 0.0 for one in outcome["designs"] if one["name"] == name), 0.0)
+                for _, outcome in asked
+            ]
+            at = [row + (index - (len(names) - 1) / 2) * thick for row in range(len(asked))]
+            axes.barh(at, values, height=thick * 0.9, color=colour, label=name)
+        axes.set_yticks(range(len(asked)), [said.replace(", ", "\n") for said, _ in asked])
+        axes.invert_yaxis()
+        axes.set(xlabel=UNITS[sought], title=TITLES[sought])
+        axes.grid(visible=False, axis="y")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=6)
+    return figure
 
 
 def as_svg(figure: Any) -> bytes:
@@ -66,6 +104,7 @@ def _figure(columns: int = 1) -> tuple[Any, Any]:
 
 def _rates(pictures: Sequence[Pictured]) -> Any:
     """Good requests against the rate offered, and beside it how near the worst percentile is to its limit."""
+    pictures = [picture for picture in pictures if picture.curve]
     if not pictures:
         return None
     figure, (left, right) = _figure(2)

@@ -21,6 +21,7 @@ CAPTIONS = {
     "rates": "What each design's answer completes at rates around its own, and its worst percentile over the limit.",
     "pareto": "Every design's answer by its throughput and what it takes; the line is the front.",
     "latencies": "Latencies of each answer, at its rate.",
+    "designs": "What each design carries, costs or draws; within a group in the order of the legend.",
     "split": "Clusters that the search tried; the star is its answer.",
 }
 STYLE = """
@@ -38,10 +39,10 @@ def write_report(folder: Path, outcome: Mapping[str, Any], figures: Mapping[str,
 
     drawn = {name: as_svg(figure) for name, figure in figures.items()}
     for name, figure in figures.items():
-        _replace(folder / f"{name}.svg", drawn[name])
-        _replace(folder / f"{name}.png", as_png(figure))
-    _replace(folder / PLAN_JSON, plan_json(outcome).encode())
-    _replace(folder / REPORT, page(outcome, drawn).encode())
+        replace(folder / f"{name}.svg", drawn[name])
+        replace(folder / f"{name}.png", as_png(figure))
+    replace(folder / PLAN_JSON, plan_json(outcome).encode())
+    replace(folder / REPORT, page(outcome, drawn).encode())
 
 
 def plan_json(outcome: Mapping[str, Any]) -> str:
@@ -51,7 +52,7 @@ def plan_json(outcome: Mapping[str, Any]) -> str:
 def page(outcome: Mapping[str, Any], drawn: Mapping[str, bytes]) -> str:
     """The report as HTML."""
     title = html.escape(outcome["name"])
-    figures = "".join(_figure(name, svg) for name, svg in drawn.items())
+    figures = "".join(figure_of(name, svg) for name, svg in drawn.items())
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{STYLE}</style></head><body><h1>{title}</h1>{_question(outcome)}"
@@ -135,8 +136,8 @@ def _row(cells: list[str], kind: str) -> str:
     return f'<tr class="{kind}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
 
 
-def _figure(name: str, svg: bytes) -> str:
-    """Ids are made the figure's own, since several SVGs share one page."""
+def figure_of(name: str, svg: bytes) -> str:
+    """An SVG for a page. Ids are made the figure's own, since several SVGs share one page."""
     text = svg.decode()
     text = text[text.index("<svg") :]
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", text)
@@ -144,7 +145,8 @@ def _figure(name: str, svg: bytes) -> str:
     return f"<figure>{text}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content)
     os.replace(partial, path)

@@ -12,16 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from emu.plan.answer import Workers
 from emu.plan.outcome import outcome
 from emu.plan.paper import BLOOM, COSTS, FULL, LATER, QUICK, Question, Scale, first_questions, later_questions
 from emu.plan.paper_batch import batch_rows, batches
 from emu.plan.paper_page import tables, write_page
+from emu.plan.paper_report import FIGURES, write_paper_report
+from emu.plan.pictures import Pictured, tried
 from emu.plan.planner import Runner, Searching, searches
 from emu.plan.progress import PlanProgress
-from emu.plan.report import plan_json
+from emu.plan.report import REPORT, plan_json
 from emu.plan.trials import run_trial
 from emu.screen.quantities import count, span
 from emu.sweep.engines import engine
@@ -30,7 +32,7 @@ from emu.sweep.making import Making
 from emu.sweep.version import program_version
 
 ANSWERS, BATCHES = "answers.json", "batch.json"
-FILES = frozenset({JOURNAL, ANSWERS, BATCHES})
+FILES = frozenset({JOURNAL, ANSWERS, BATCHES, REPORT, *FIGURES})
 QUICK_MEANS = (
     "At a quarter of the paper's size (10 DGX-H100 instead of 40, 17.5 requests/s instead of 70), with one seed of 20 "
     "s: a machine more or less is up to 10 % of a cluster, a percentile rests on a few hundred requests, and there are "
@@ -49,8 +51,8 @@ class Reproduced:
 def reproduce(
     out: Path, page: Path | None, workers: Workers, *, quick: bool, finished: bool, shown: bool
 ) -> Reproduced:
-    """Answer everything; write the answers to `out` and the tables into `page`. `finished`: only what the runs that
-    are in `out` answer, and make none. Refusal: a place cannot be written."""
+    """Answer everything; write the answers and a report to `out` and the tables into `page`. `finished`: only what the
+    runs that are in `out` answer, and make none. Refusal: a place cannot be written."""
     check_folder(out, FILES)
     scale = QUICK if quick else FULL
     makers = engine(workers.engine, run_trial, {}, workers.jobs, workers.address)
@@ -69,9 +71,11 @@ def reproduce(
         makers.close(at_once=not whole)
     (out / ANSWERS).write_text(plan_json({", ".join(key): value for key, value in outcomes.items()}))
     (out / BATCHES).write_text(json.dumps(rows, indent=2) + "\n")
+    questions = len(first) + len(COSTS) * len(LATER)
+    text = tables(scale, outcomes, rows, made(scale, took, outcomes, questions))
+    write_paper_report(out, scale, text, outcomes, asking.tried)
     if page is not None:
-        questions = len(first) + len(COSTS) * len(LATER)
-        write_page(page, scale, tables(scale, outcomes, rows, made(scale, took, outcomes, questions)))
+        write_page(page, scale, text)
     return took
 
 
@@ -82,6 +86,7 @@ class _Asking:
     runner: Runner
     finished: bool
     shown: bool
+    tried: dict[tuple[str, str, str, str], list[Pictured]] = field(factory=dict)  # what there is to draw of an answer
 
     def answers(self, questions: Sequence[Question]) -> dict[tuple[str, str, str, str], Any]:
         """By what was asked; a question whose runs are not all there has no answer where none may be made."""
@@ -94,11 +99,12 @@ class _Asking:
         else:
             with PlanProgress(under_way, shown=self.shown) as progress:
                 self.runner.run(under_way, progress)
-        return {
-            (one.costs, one.model, one.workload, one.asked): outcome(one.plan, found)
-            for one, found in asked
-            if all(search.over for search in found)
-        }
+        answers = {}
+        for one, found in asked:
+            if all(search.over for search in found):
+                key = (one.costs, one.model, one.workload, one.asked)
+                answers[key], self.tried[key] = outcome(one.plan, found), tried(found)
+        return answers
 
     def batch(self, scale: Scale, first: list[Question]) -> list[dict[str, Any]]:
         """The rows of the batch job."""

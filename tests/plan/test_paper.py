@@ -1,5 +1,6 @@
 """The paper's questions: its cluster sizes come out of our bounds, and the page says what was found."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 
 from emu.plan import paper
 from emu.plan.paper_page import marks, tables, write_page
+from emu.plan.paper_report import FIGURES, write_paper_report
 from emu.plan.planner import searches
+from emu.plan.report import REPORT
 from emu.plan.reproduce import Reproduced, made
 from emu.refusal import Refusal
 
@@ -94,6 +97,19 @@ def test_what_is_not_answered_is_said_to_be_not_made() -> None:
     assert "Under the splitwise-sim costs" not in text
     assert "| splitwise-sim | coding |" + " not made |" * len(paper.DESIGNS) in text
     assert "answered so far" not in made(paper.FULL, Reproduced(5, 7.0), answered, len(answered))
+
+
+def test_the_report_has_the_tables_and_their_pictures_and_fetches_nothing(tmp_path: Path) -> None:
+    answered = {key: one for key, one in outcomes(broken="AA").items() if key[2] == "coding"}
+    write_paper_report(tmp_path, paper.QUICK, tables(paper.QUICK, answered, BATCH, "made"), answered, {})
+    page = (tmp_path / REPORT).read_text()
+    assert page.count("<h3>") > len(answered)
+    assert "<td>27 + 3</td>" in page.replace('<td style="text-align:left">', "<td>")
+    assert page.count("<svg") == 1 + len(answered)
+    assert not re.search(r'(src|href)="(?!#|data:)', page)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert {path.name for path in tmp_path.iterdir()} == {REPORT, *FIGURES}
 
 
 def test_only_what_stands_between_the_marks_is_written(tmp_path: Path) -> None:
