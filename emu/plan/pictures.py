@@ -59,10 +59,10 @@ def tried(searched: Sequence[Searching]) -> list[Pictured]:
 
 
 def grid_of(search: Searching) -> tuple[tuple[tuple[int, ...], float], ...]:
-    """The clusters of two groups that were tried."""
+    """The clusters of two groups that were tried. What passes in a short run has not passed."""
     cells: dict[tuple[int, ...], float] = {}
-    for (point, _, _, _), found in search.trials.items():
-        if len(point.counts) == 2:
+    for (point, duration_s, _, _), found in search.trials.items():
+        if len(point.counts) == 2 and (duration_s == search.plan.search.long_s or not found.passed):
             known = cells.get(point.counts, 0.0)
             seeking = search.plan.objective == "throughput"
             figure = (point.rate_rps if found.passed else 0.0) if seeking else found.margin
