@@ -70,6 +70,19 @@ def test_every_wanted_run_is_made_once_and_tried_twice_at_most(
         assert journal.results[key] == ({"failure": "it failed"} if failed else {"summary": {"of": key}})
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 3)), max_size=12))
+def test_the_lowest_rank_is_made_first_and_of_equals_what_was_asked_first(wanted: list[tuple[str, int]]) -> None:
+    engine = ScriptedEngine({}, [], 1)
+    over: list[str] = []
+    making = Making(engine, Journal(None), lambda job: over.append(job.key))
+    for key, rank in wanted:
+        making.want([Job(key, SCENARIO)], rank)
+    while making.step() is not None:
+        pass
+    first_asked = {key: (rank, place) for place, (key, rank) in reversed(list(enumerate(wanted)))}
+    assert over == sorted(first_asked, key=lambda key: first_asked[key])
+
+
 def test_a_worker_that_dies_takes_only_its_own_run_with_it() -> None:
     engine = LocalEngine(deadly, {}, 2)
     journal = Journal(None)
