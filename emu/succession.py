@@ -15,6 +15,7 @@ from attrs import define, field
 
 from emu.control.messages import Drain, LoadReport, Silent, Submit, Withdraw
 from emu.control.recovery import Begin
+from emu.control.terms import first_epoch
 from emu.fake.clock import HeapClock, TasksMadeRunnable
 from emu.fake.faulty_reports import FaultyReports
 from emu.fake.fickle_client import FickleClient
@@ -157,7 +158,7 @@ class Succession:
         heal()
         term = len(self.seats)
         self.log.write(RouterStarted(self.clock.now_ps, term))
-        self.reports.begin_anew()
+        self.reports.begin_anew(first_epoch(term))
         seat = self.seat(term)
         seat.node.deliver(Begin())
         for machine, incarnation in sorted(self._draining.items()):

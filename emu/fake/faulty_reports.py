@@ -36,6 +36,7 @@ class FaultyReports(FakeReports):
     detect_after_ps: int
     deliver: Callable[[Silent | LoadReport], None]
     _hearings: list[_Hearing] = field(init=False)
+    _epoch: int = field(init=False, default=0)  # under which the router has begun
     _salt: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -74,9 +75,10 @@ class FaultyReports(FakeReports):
         """The machine says itself that it is not there."""
         self._missed(machine, self._hearings[machine].changes)
 
-    def begin_anew(self) -> None:
-        """Another router listens from now on, which has heard of nobody: whom it does not hear is silent to it."""
-        now = self.clock.now_ps
+    def begin_anew(self, epoch: int) -> None:
+        """Another router listens from now on, which has heard of nobody: whom it does not hear is silent to it. Whom it
+        then takes for dead it takes back under a newer epoch than this one."""
+        now, self._epoch = self.clock.now_ps, epoch
         for machine, hearing in enumerate(self._hearings):
             reporter = self._reporters[machine]
             reporter.sent.clear()
@@ -123,6 +125,7 @@ class FaultyReports(FakeReports):
         hearing = self._hearings[machine]
         if hearing.changes == change and not hearing.silent:
             hearing.silent = hearing.posting = True
+            hearing.epoch = max(hearing.epoch, self._epoch)
             self._reporters[machine].sent.clear()
             self.deliver(Silent(machine))
 

@@ -186,11 +186,14 @@ def _rounder(scenario: Scenario) -> Iterator[Scenario]:
             yield evolve(scenario, delays=(*scenario.delays[:index], late, *scenario.delays[index + 1 :]))
 
 
+_BOUND: Final = {"clock": ("at_s", "drift")}  # a clock does not jump, and drifts no more than clocks may
+
+
 def _rounder_strike(strike: T) -> Iterator[T]:
     """A fault or a delay with one figure rounder."""
     for key in (each.name for each in fields(type(strike))):
         value = getattr(strike, key)
-        if _is_number(value) and key not in ("on_request", "count"):
+        if _is_number(value) and key not in ("on_request", "count", *_BOUND.get(getattr(strike, "kind", ""), ())):
             for new in _rounded(value, 1):
                 changed: dict[str, Any] = {key: max(1, int(new)) if key == "nth" else max(0.001, float(new))}
                 yield evolve(strike, **changed)

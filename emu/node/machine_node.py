@@ -159,9 +159,10 @@ class MachineNode:
         reports = ports.reports
         while True:
             for message in self.inbox.drain():
-                self._feed(message if ports.checksums is None else self._checked(message))
                 if type(message) is Offer:
-                    self._note_offer(message)
+                    self._offered(message)
+                else:
+                    self._feed(message if ports.checksums is None else self._checked(message))
                 if type(message) is Signal:
                     self._signalled_ps.pop((message.request_id, message.attempt), None)  # the same one may come twice
                 else:
@@ -219,11 +220,15 @@ class MachineNode:
             offer = offer._replace(checksums=self._checksums(offer.blocks))
         self._ports.wire.send(make.machine, offer)
 
-    def _note_offer(self, offer: Offer) -> None:
-        """Its reservation waits, unless it has blocks already."""
+    def _offered(self, offer: Offer) -> None:
+        """Its reservation waits from now on, unless it has blocks at once, or waits already."""
         request_id, now = offer.request.request_id, self._clock.now()
-        wanted = self.core.receiver.open.get((request_id, offer.attempt))
-        if isinstance(wanted, Wanted) and wanted.loan is None and wanted.offer is offer:
+        key, waiting = (request_id, offer.attempt), self.core.receiver.open
+        before = waiting.get(key)
+        again = isinstance(before, Wanted) and before.offer is not None
+        self._feed(offer)
+        wanted = waiting.get(key)
+        if not again and isinstance(wanted, Wanted) and wanted.loan is None and wanted.offer is offer:
             sent_ps = wanted.reserve.sent_ps
             entry = e.ReserveQueued(now, self._index, request_id, offer.attempt, wanted.blocks, sent_ps)
             self._record(entry)
