@@ -1,7 +1,7 @@
 """`python -m emu.reliability`: count the table, aim at the moves, draw the plans, run the clusters, write the page.
 
-What is made is kept as it comes: stopped, the same command goes on. Nothing kept is taken over by a program that has
-changed.
+What is made is kept as it comes: stopped, the same command goes on. A program that has changed takes nothing over; it
+only writes the page of what another has made, if it is asked to.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> int:
     parser.add_argument("--worlds", type=int, default=400, help="that the moves' faults are aimed in")
     parser.add_argument("--seconds", type=float, default=120.0, help="of arrivals in each whole cluster")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="pieces that are made at once")
-    parser.add_argument("--minutes", type=float, help="after which the page is made of what there is")
+    parser.add_argument("--minutes", type=float, help="after which the page is made of what there is; 0: at once")
     parser.add_argument("--keep", type=Path, help="where pieces are kept [results/reliability/PROGRAM]")
     parser.add_argument("--out", type=Path, default=Path("docs/reliability.md"))
     arguments = parser.parse_args()
@@ -75,6 +75,11 @@ def main() -> int:
     until_s = float("inf") if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
     try:
         with Journal(keep) as journal:
+            made_by = journal.results.get("program", {}).get("program")
+            if made_by is None:
+                journal.add("program", {"program": program})
+            elif made_by != program and arguments.minutes != 0:
+                raise Refusal(f"--keep {keep}", f"expected pieces of this program, {program}, or --minutes 0")
             complete = make(size, journal, arguments.jobs, until_s)
             kept = journal.results
     except Refusal as refusal:
@@ -84,7 +89,7 @@ def main() -> int:
         sys.stderr.write("\nstopped; the same command goes on from here\n")
         return 130
     cells, moves, plans, runs = tables(kept), matrix(kept), tally(kept), curves(kept)
-    arguments.out.write_text(page(cells, moves, plans, runs, size, program, complete=complete))
+    arguments.out.write_text(page(cells, moves, plans, runs, size, kept["program"]["program"], complete=complete))
     bad = any(cell.bad for found in cells.values() for cell in found.values())
     return int(bad or bool(moves.broken or plans.bad) or any(curve.broken for curve in runs))
 

@@ -53,7 +53,8 @@ def page(
             _rest(cells, kinds),
         ]
     parts += [_costs(tables), _moves(matrix), _drawn(tally)]
-    parts += [_curve(curve) for curve in curves]
+    runs = list(curves)
+    parts += [_curve(curve) for curve in runs] + _overload(runs)
     return "\n\n".join(parts) + "\n"
 
 
@@ -153,3 +154,15 @@ def _curve(curve: Curve) -> str:
             *lines,
         ]
     )
+
+
+def _overload(curves: Sequence[Curve]) -> list[str]:
+    """What too much costs, in a line, where both runs are there."""
+    by_rate = {curve.title.split()[1]: curve for curve in curves if curve.title.startswith("At ")}
+    if len(by_rate) != 2:
+        return []
+    (least, peak), (most, twice) = sorted(by_rate.items())
+    usual, much = peak.good_rps(20, 60), twice.good_rps(20, 60)
+    share = f"{100 * much / usual:.0f} %"
+    what = f"{usual:.1f} good requests a second at {least} that arrive, {much:.1f} at {most}: {share}"
+    return [f"## What too much costs\n\nFrom 20 to 60 s, {what}."]

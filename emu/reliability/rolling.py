@@ -38,6 +38,11 @@ class Curve:
     recovered_s: float | None  # after the trouble
     broken: tuple[str, ...]
 
+    def good_rps(self, from_s: int, to_s: int) -> float:
+        """What was good a second in the spans that lie within these seconds."""
+        there = [good for first, last, _, good in self.rates if from_s <= first and last <= to_s]
+        return sum(there) / len(there)
+
     def document(self) -> dict[str, Any]:
         return asdict(self)
 

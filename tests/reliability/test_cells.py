@@ -7,6 +7,7 @@ from attrs import evolve
 from emu.record import entries as e
 from emu.reliability.cells import Cell, base, table
 from emu.reliability.orphans import Orphans
+from emu.reliability.parts import CAPACITY_RPS
 from emu.reliability.phases import PHASES, stays
 from emu.reliability.rolling import crash_of_a_tenth, measured, rolling_restart, shipped, surge
 from emu.reliability.trial import Trials
@@ -93,5 +94,16 @@ def test_after_a_surge_goodput_is_what_it_was() -> None:
     assert curve.arrived == len(storm.workload.requests) > 500
     assert set(curve.statuses) <= {"completed", "rejected"}
     assert curve.broken == ()
-    assert curve.recovered_s is not None
+    assert curve.recovered_s is not None, "without a restart, at 95 % of what it was before"
     assert curve.recovered_s < 5
+
+
+def test_goodput_at_twice_the_capacity_stays_near_its_peak() -> None:
+    small = shipped("overload.toml")
+    found = {}
+    for rate_rps in (CAPACITY_RPS, 2 * CAPACITY_RPS):
+        workload = evolve(small.workload, rate_rps=rate_rps, duration_s=40.0)
+        curve = found[rate_rps] = measured("overload", evolve(small, workload=workload))
+        assert curve.broken == ()
+        assert set(curve.statuses) == {"completed", "rejected"}
+    assert found[2 * CAPACITY_RPS].good_rps(10, 40) > 0.95 * found[CAPACITY_RPS].good_rps(10, 40)
