@@ -15,6 +15,8 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO, TypeAlias
 
 from attrs import frozen
 
+from emu.arrivals import load_workload
+from emu.cluster import Cluster, is_faulty, to_ps
 from emu.fake.clock import HeapClock
 from emu.laws.checker import Checker
 from emu.laws.verdicts import Law, LawRules
@@ -27,7 +29,7 @@ from emu.record.slo import Slo
 from emu.record.start import RunStarted
 from emu.record.summary import summary
 from emu.record.usage import Usage
-from emu.run import Cluster, Run, build, is_faulty, load_workload, to_ps
+from emu.run import Run, build
 from emu.scenario.schema import Scenario
 from emu.scenario.write import resolved_toml
 from emu.workload.table import PS_PER_S, Workload

@@ -16,6 +16,7 @@ from typing import IO
 import trio
 from attrs import define, field, frozen
 
+from emu.cluster import Cluster, is_faulty, to_ps
 from emu.control.machine import Drained
 from emu.control.messages import Message
 from emu.fake.costs import alone_ps
@@ -36,7 +37,8 @@ from emu.real.world import devices, worker_of
 from emu.record.entries import Entry
 from emu.record.log import Fold, Log
 from emu.refusal import Refusal
-from emu.run import Cluster, close, is_faulty, machine_rules, members, router_rules, to_ps
+from emu.rules import machine_rules, members, router_rules
+from emu.run import close
 from emu.scenario.schema import Scenario
 from emu.workload.table import Workload
 

@@ -11,10 +11,12 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from attrs import evolve
 
+from emu.arrivals import load_workload
+from emu.cluster import Cluster
 from emu.execute import Build
 from emu.record.log import Fold
 from emu.refusal import Refusal
-from emu.run import Cluster, build, load_workload
+from emu.run import build
 from emu.workload.table import Workload
 
 if TYPE_CHECKING:

@@ -65,9 +65,9 @@ def fuzz(
     Machines, memory, arrivals, limits, faults and the order of events are drawn; model, hardware and policies are the
     scenario's. What was found before is tried first.
     """
+    from emu.cluster import Cluster
     from emu.fuzz.hunt import Limits
     from emu.fuzz.jobs import Jobs, Order
-    from emu.run import Cluster
     from emu.scenario.load import load
 
     if policy is not None:

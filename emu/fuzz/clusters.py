@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from attrs import define, evolve, field
 
+from emu.cluster import Cluster
 from emu.policies.seats import Seats
-from emu.run import Cluster
 from emu.scenario.schema import MachineGroup, Scenario
 
 Change = Callable[[Cluster], Cluster]

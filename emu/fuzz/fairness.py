@@ -11,9 +11,9 @@ from typing import Final
 
 from attrs import define, field
 
+from emu.cluster import Cluster, to_ps
 from emu.fuzz.judge import Judged
 from emu.record import entries as e
-from emu.run import Cluster, to_ps
 
 LOOKS_AT_QUEUES: Final = ("splitwise", "token-jsq", "jsq")
 _SLOW_COMMIT_PS: Final = 3 * 10**12

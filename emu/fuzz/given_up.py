@@ -12,9 +12,9 @@ from typing import Final
 
 from attrs import define, field
 
+from emu.cluster import Cluster, to_ps
 from emu.fuzz.judge import Judged
 from emu.record import entries as e
-from emu.run import Cluster, to_ps
 
 Key = tuple[int, int]
 _HEARD: Final = {

@@ -16,6 +16,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from emu.arrivals import load_workload
+from emu.cluster import Cluster
 from emu.execute import go, law_rules
 from emu.fake.clock import HeapClock
 from emu.fuzz.clusters import Clusters
@@ -23,7 +25,7 @@ from emu.fuzz.coverage import Pair, pairs
 from emu.laws.checker import Checker
 from emu.record.entries import KINDS, Entry
 from emu.record.start import RunStarted
-from emu.run import Cluster, build, load_workload
+from emu.run import build
 from emu.scenario.schema import Scenario
 from emu.workload.table import Workload
 

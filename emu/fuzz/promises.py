@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from emu.cluster import Cluster
 from emu.fuzz.beliefs import Beliefs
 from emu.fuzz.given_up import GivenUp
 from emu.fuzz.judge import Judged
 from emu.record import entries as e
-from emu.run import Cluster
 
 _PREFILL, _DECODE, _MIXED = (int(code) for code in e.PoolCode)
 _OF_POOLS: Final = {"prefill": _PREFILL, "decode": _DECODE, "mixed": _MIXED}

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from emu.cluster import Cluster, to_ps
 from emu.fuzz.fairness import Fairness
 from emu.fuzz.judge import Judged
 from emu.record import entries as e
-from emu.run import Cluster, to_ps
 
 TIMES: Final = 2  # as long as the reference, at most
 _AMPLE: Final = 4  # times the blocks that all requests together may come to

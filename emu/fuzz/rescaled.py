@@ -11,12 +11,13 @@ from typing import Any, Final, TypeVar
 
 from attrs import evolve, fields, frozen
 
+from emu.arrivals import load_workload
+from emu.cluster import to_ps
 from emu.fake.costs import Costs
 from emu.fake.ordered_clock import OrderedClock
 from emu.fuzz.clusters import Clusters
 from emu.fuzz.judge import Judged, judge_cluster
 from emu.record import entries as e
-from emu.run import load_workload, to_ps
 from emu.scenario.schema import Network, Router, RunLimits, Scenario, Transfer, WorkloadSource
 
 INSTANTS: Final = frozenset(("at_ps", "sent_ps", "started_ps", "signalled_ps"))

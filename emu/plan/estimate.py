@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from emu.arrivals import load_workload
+from emu.cluster import Cluster
 from emu.fake.costs import Costs
 from emu.plan.load import trial_scenario
 from emu.plan.schema import Design, Plan
-from emu.run import Cluster, load_workload
 from emu.workload.table import Workload
 
 BUSY = 0.7

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
 
+from emu.arrivals import load_workload
+from emu.cluster import Cluster
 from emu.control.request import MOVES, Sequence
 from emu.control.transfer.receiver import Incoming
 from emu.control.transfer.sender import Outgoing
@@ -23,7 +25,7 @@ from emu.execute import go, law_rules
 from emu.laws.checker import Checker
 from emu.record import entries as e
 from emu.reliability.trial import Kept
-from emu.run import Cluster, build, load_workload
+from emu.run import build
 from emu.scenario.draw import draw_plan, draw_scenario
 from emu.scenario.schema import Fault, FaultKind, Scenario, machine_names
 

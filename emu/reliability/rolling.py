@@ -13,10 +13,12 @@ from typing import Any, Final
 
 from attrs import asdict, define, evolve, field, frozen
 
+from emu.arrivals import load_workload
+from emu.cluster import Cluster
 from emu.execute import go, law_rules
 from emu.laws.checker import Checker
 from emu.record import entries as e
-from emu.run import Cluster, build, load_workload
+from emu.run import build
 from emu.scenario.load import load
 from emu.scenario.schema import Fault, Row, Scenario, WorkloadSource, machine_names
 from emu.workload.synthetic import synthetic

@@ -10,12 +10,14 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from emu.arrivals import load_workload
+from emu.cluster import Cluster
 from emu.execute import go, law_rules
 from emu.laws.checker import Checker
 from emu.record import entries as e
 from emu.record.recovery import Recovery
 from emu.reliability.orphans import Orphans
-from emu.run import Cluster, build, load_workload
+from emu.run import build
 from emu.scenario.schema import Scenario
 
 

@@ -17,12 +17,12 @@ import numpy as np
 import tomli_w
 from attrs import define, evolve, field, frozen
 
+from emu.cluster import Cluster
 from emu.execute import execute
 from emu.fake.costs import Costs
 from emu.record.lives import Lives
 from emu.record.start import RunStarted
 from emu.refusal import Refusal
-from emu.run import Cluster
 from emu.scenario.load import load
 
 Document: TypeAlias = Mapping[str, Any]

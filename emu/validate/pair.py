@@ -16,9 +16,10 @@ from typing import IO, Final
 from attrs import evolve
 
 from emu import real_run
+from emu.arrivals import load_workload
+from emu.cluster import Cluster
 from emu.execute import Build, execute
 from emu.record.log import Fold
-from emu.run import Cluster, load_workload
 from emu.scenario.load import load
 from emu.validate.configurations import BASE, CONFIGURATIONS, SCENARIO, collect, folder_of
 from emu.workload.table import Workload

@@ -7,8 +7,9 @@ from typing import Any
 from attrs import evolve, frozen
 from hypothesis import strategies as st
 
+from emu.cluster import Cluster
 from emu.record.entries import KINDS, Entry
-from emu.run import Cluster, Run, build
+from emu.run import Run, build
 from emu.scenario.schema import (
     CostsChoice,
     MachineGroup,

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_clusters import PS_PER_MS, Keep, Row, Written, rows, scenario_of, workload_of, written
 
+from emu.cluster import Cluster
 from emu.record import entries as e
-from emu.run import Cluster, build
+from emu.run import build
 from emu.scenario.schema import Action, Fault
 
 LOAD: list[Row] = [(at * 100, 900, 60) for at in range(20)]

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from small_clusters import workload_of
 from test_recovery import LOAD, Found, struck
 
+from emu.cluster import Cluster
 from emu.record import entries as e
 from emu.reliability.trial import Trials
-from emu.run import Cluster, build
+from emu.run import build
 from emu.scenario.draw import draw_plan, draw_scenario
 from emu.scenario.schema import Fault, Network, Scenario, Transfer
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from small_clusters import PS_PER_MS, Keep, Row, Written, rows, scenario_of, scenarios, workload_of, written
 
+from emu.cluster import Cluster
 from emu.control.messages import LoadReport
 from emu.node.machine_node import MachineNode
 from emu.record import entries as e
-from emu.run import Cluster, build
+from emu.run import build
 from emu.scenario.schema import Delay, Fault, Scenario
 
 S = 10**12

@@ -3,6 +3,7 @@
 import pytest
 from small_clusters import Row, scenario_of, workload_of, written
 
+from emu.cluster import Cluster
 from emu.control.messages import Assign, Grant, Message, Signal
 from emu.execute import law_rules
 from emu.fake.link import FakeLink
@@ -10,7 +11,7 @@ from emu.fake.wire import WirePort
 from emu.laws.checker import Checker
 from emu.laws.verdicts import Broken
 from emu.record.entries import AttemptLost, MachineClosed, Reason, RequestEnded, Status
-from emu.run import Cluster, build
+from emu.run import build
 from emu.scenario.schema import Network, Router
 
 REQUESTS: list[Row] = [(0, 300, 5), (40, 600, 5), (80, 900, 5)]

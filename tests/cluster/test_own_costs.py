@@ -7,12 +7,12 @@ from attrs import evolve
 from small_clusters import Row, scenario_of, written
 
 from emu.cli import status_of
+from emu.cluster import Cluster
 from emu.fake.costs import alone_ps
 from emu.fake.own_costs import Hardware, OwnCosts
 from emu.fake.profiles import load_hardware, load_model, shipped_folder
 from emu.record.entries import Committed, Preempted, PrefillSlice, RequestEnded
 from emu.refusal import Refusal
-from emu.run import Cluster
 from emu.scenario.schema import CostsChoice, Scenario
 
 OWN = Path(__file__).parents[1] / "policies"

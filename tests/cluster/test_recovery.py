@@ -7,10 +7,11 @@ import pytest
 from attrs import frozen
 from small_clusters import Keep, Row, scenario_of, workload_of
 
+from emu.cluster import Cluster
 from emu.execute import law_rules
 from emu.laws.checker import Checker
 from emu.record import entries as e
-from emu.run import Cluster, build
+from emu.run import build
 from emu.scenario.schema import Fault, Router, Transfer
 
 LOAD: list[Row] = [(60 * i, 200 + 97 * (i % 13), 20 + 7 * (i % 11)) for i in range(30)]

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_clusters import Row, rows, scenario_of, scenarios, workload_of, written
 
+from emu.cluster import Cluster, to_ps
 from emu.fake.paced import LATEST_S, Pace, PacedClock
-from emu.run import Cluster, build, to_ps
+from emu.run import build
 from emu.scenario.schema import Fault, Scenario
 
 S = 10**12

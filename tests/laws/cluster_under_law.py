@@ -7,12 +7,13 @@ from functools import cache
 from attrs import evolve
 from hypothesis import strategies as st
 
+from emu.cluster import Cluster, Hardware
 from emu.execute import law_rules
 from emu.laws.checker import Checker
 from emu.laws.verdicts import Broken
 from emu.record.entries import KINDS, Entry
 from emu.record.log import Fold
-from emu.run import Cluster, Hardware, build
+from emu.run import build
 from emu.scenario.schema import (
     MachineGroup,
     Network,

@@ -6,9 +6,11 @@ from cluster_under_law import Kept, Row, clusters, judged, rows, scenario_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from emu.arrivals import load_workload
+from emu.cluster import Cluster
 from emu.execute import law_rules
 from emu.laws.checker import Checker
-from emu.run import Cluster, build, load_workload
+from emu.run import build
 from emu.scenario.load import load
 from emu.scenario.schema import Router, Scenario
 

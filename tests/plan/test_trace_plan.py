@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import emu.cli
+from emu.arrivals import load_workload
 from emu.plan.load import load_plan, trial_scenario
 from emu.plan.planner import searches, traces_of
 from emu.plan.report import PLAN_JSON
 from emu.refusal import Refusal
-from emu.run import load_workload
 from emu.workload.table import PS_PER_S
 
 GAP_S, ROWS = 0.5, 400

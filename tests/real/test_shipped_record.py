@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from emu.arrivals import load_workload
 from emu.calibrate.link_fit import link_tables
 from emu.calibrate.making import as_toml, file_name, profiles_of
+from emu.cluster import Cluster
 from emu.execute import execute, law_rules
 from emu.fake.profiles import shipped_folder
 from emu.laws.checker import Checker
@@ -19,7 +21,7 @@ from emu.laws.verdicts import Handlers
 from emu.record.entries import Entry, RequestEnded, StepFinished
 from emu.record.lines import decode
 from emu.record.start import RunStarted
-from emu.run import Cluster, build, load_workload
+from emu.run import build
 from emu.scenario.load import load
 from emu.validate.configurations import BASE, CONFIGURATIONS, Figures, figures_of, shipped
 from emu.validate.real_pair import rank

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 
 from emu import real_run, worlds  # noqa: E402 (only with PyTorch)
 from emu.cli import status_of  # noqa: E402
+from emu.cluster import Cluster  # noqa: E402
 from emu.control import commands as c  # noqa: E402
 from emu.execute import law_rules  # noqa: E402
 from emu.fake.profiles import ModelProfile  # noqa: E402
@@ -30,7 +31,7 @@ from emu.real.shape import DecoderShape, mlp_width  # noqa: E402
 from emu.record.entries import Landed, RequestEnded, StepFinished  # noqa: E402
 from emu.record.log import Fold  # noqa: E402
 from emu.refusal import Refusal  # noqa: E402
-from emu.run import Cluster, build  # noqa: E402
+from emu.run import build  # noqa: E402
 from emu.scenario.schema import MachineGroup, Pool, Scenario, Scheduler, Transfer, WorkloadSource  # noqa: E402
 from emu.workload.table import Workload  # noqa: E402
 

@@ -6,10 +6,11 @@ from array import array
 
 import pytest
 
+from emu.cluster import Cluster
 from emu.record.entries import KINDS, Entry, PrefillSlice, StepStarted
 from emu.record.lines import ENCODERS, decode
 from emu.record.start import RunStarted
-from emu.run import Cluster, build
+from emu.run import build
 from emu.scenario.schema import MachineGroup, Scenario, WorkloadSource
 from emu.workload.table import Workload
 

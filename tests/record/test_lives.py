@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_stepper import Stepper, Truth
 
+from emu.arrivals import load_workload
+from emu.cluster import Cluster
 from emu.record import entries as e
 from emu.record.lives import Lives
 from emu.record.log import Fold
@@ -19,7 +21,7 @@ from emu.record.requests_csv import COLUMNS
 from emu.record.slo import Limit
 from emu.record.start import RunStarted
 from emu.record.usage import Usage
-from emu.run import Cluster, build, load_workload
+from emu.run import build
 from emu.scenario.load import load
 from emu.scenario.schema import Pool
 

@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_stepper import Stepper
 
+from emu.arrivals import load_workload
+from emu.cluster import Cluster
 from emu.record.entries import StepFinished
 from emu.record.power import PEAK_OVER_PS, MachineMeter, PoolDraw, Power, peak_mw
 from emu.record.power_summary import draw_w, energy
 from emu.record.start import MachineDraw, MachineFacts, RunStarted
-from emu.run import Cluster, build, load_workload
+from emu.run import build
 from emu.scenario.load import load
 
 DRAW = MachineDraw(1000.0, (10, 110), (3000.0, 4000.0), (2, 12), (2400.0, 2500.0))

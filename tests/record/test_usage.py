@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_stepper import Stepper
 
+from emu.arrivals import load_workload
+from emu.cluster import Cluster
 from emu.record import entries as e
 from emu.record.lives import Lives
 from emu.record.log import Fold
@@ -17,7 +19,7 @@ from emu.record.power import Power
 from emu.record.start import MachineFacts, RunStarted
 from emu.record.summary import summary
 from emu.record.usage import BATCHED_TOKENS, Usage
-from emu.run import Cluster, build, load_workload
+from emu.run import build
 from emu.scenario.load import load
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
