@@ -26,6 +26,16 @@ STARTUP = (
 )
 
 
+SMALL = (
+    "What was expected: that what each run does once (resolving, building, laws, starting trio, the digest) is half of "
+    "it. What was found, by counting instructions (23 November 2026): of 60 M without a fault, 82 % are the run itself, "
+    "109 wakeups and 325 entries, laws included; 7 % the lines and the digest of those entries; 4 % building; 2 % the "
+    "summary; 2 % trio's own start and end; 2 % workload, profiles and laws together. So a small run costs what its "
+    "requests do, as a long one. With a crash it is 102 M: the router has things to look for every second, 86 wakeups "
+    "and 200 messages more. It was 140 M until checksums were taken by runs of blocks."
+)
+
+
 def write(kept: Figures, docs: Path) -> None:
     (docs / "performance.md").write_text(_performance(kept), encoding="utf-8")
     (docs / "scaling.md").write_text(_scaling(kept), encoding="utf-8")
@@ -175,7 +185,10 @@ def _small(found: Figures | None) -> str:
     rows = [("none", f"{found['clean_ms']:.1f}"), ("one crash", f"{found['crash_ms']:.1f}")]
     return (
         f"## Small runs ({found['measured']})\n\n2 + 2 machines, 20 requests, all laws on, in a process that is warm: "
-        "what a fuzzer runs by the thousand. Target: 15 ms.\n\n" + table(("faults", "CPU ms a run"), rows)
+        "what a fuzzer runs by the thousand. Target: 15 ms.\n\n"
+        + table(("faults", "CPU ms a run"), rows)
+        + "\n\n"
+        + SMALL
     )
 
 
