@@ -1,44 +1,22 @@
-"""docs/performance.md and docs/scaling.md, from the figures that were measured. Nothing is measured here."""
+"""docs/performance.md, from the figures that were measured. Nothing is measured here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from bench.findings import SMALL, STARTUP
+from bench.runs import Figures
+from bench.scaling import scaling
+from bench.tables import table
 
 # CPU seconds of whole processes on the same kind of machine: splitwise-sim, and DynoSim 1.4.2 (Rust)
 SPLITWISE_SIM = {"split": 65.0, "mixed": 21.0}
 DYNOSIM = {"mixed": 10.3, "split": 18.6}
 
-Figures = dict[str, Any]
-
-
-STARTUP = (
-    "What was expected of a run of a dozen requests, when it took 1,694 M instructions, 3.3 times trio and attrs alone "
-    "(22 November 2026): that most of it is importing what it does not use, rich first. What was found, by counting "
-    "instructions around every import and every class: rich 170 M, for a page that is a few aligned columns; cattrs "
-    "120 M, mostly for the functions that it writes for each class; equality and representation, which attrs writes "
-    "and compiles for each class, 160 M where nobody asks for them (without them a class still takes 1.3 M to 2 M); "
-    "modules of faults, traces and policies that such a run does not use about 90 M; quantiles as TOML, where JSON is "
-    "read thirty times as fast, 22 M; the search for cycles among what was imported, twice more when the process ends, "
-    "90 M. What is left beside trio and attrs: about 220 M for 112 classes of attrs, 75 M for NamedTuples, 75 M for "
-    "click, 25 M for profiles in TOML, 50 M for the run itself."
-)
-
-
-SMALL = (
-    "What was expected: that what each run does once (resolving, building, laws, starting trio, the digest) is half of "
-    "it. What was found, by counting instructions (23 November 2026): of 60 M without a fault, 82 % are the run itself, "
-    "109 wakeups and 325 entries, laws included; 7 % the lines and the digest of those entries; 4 % building; 2 % the "
-    "summary; 2 % trio's own start and end; 2 % workload, profiles and laws together. So a small run costs what its "
-    "requests do, as a long one. With a crash it is 102 M: the router has things to look for every second, 86 wakeups "
-    "and 200 messages more. It was 140 M until checksums were taken by runs of blocks."
-)
-
 
 def write(kept: Figures, docs: Path) -> None:
     (docs / "performance.md").write_text(_performance(kept), encoding="utf-8")
-    (docs / "scaling.md").write_text(_scaling(kept), encoding="utf-8")
+    (docs / "scaling.md").write_text(scaling(kept), encoding="utf-8")
 
 
 def _performance(kept: Figures) -> str:
@@ -55,23 +33,6 @@ def _performance(kept: Figures) -> str:
         _paced(kept.get("paced")),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _scaling(kept: Figures) -> str:
-    parts = [
-        "# How far it goes",
-        "Made by `make bench`, like [performance.md](performance.md).",
-        _machines(kept.get("machines"), kept.get("huge")),
-        _length(kept.get("length")),
-        _routing(kept.get("routing")),
-        _bounds(kept),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---" for _ in head], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _reference(found: Figures | None) -> str:
@@ -225,92 +186,4 @@ def _paced(found: Figures | None) -> str:
         f"on a machine that others used too (load {found['load']:.1f} on two cores). A pace that is out of reach slows "
         "the clock that is shown, and skips nothing: as far as both go, every record begins as that of the run without "
         "a pace, byte for byte.\n\n" + table(head, rows)
-    )
-
-
-def _machines(found: Figures | None, huge: Figures | None) -> str:
-    if not found:
-        return ""
-    runs = [("40", "70", found["few"]), ("1,000", "1,750", found["many"])]
-    if huge:
-        runs.append(("10,000", "17,500", huge["10000"]))
-    first = found["few"]["cpu_s"] / found["few"]["requests"]
-    rows = []
-    for machines, rate, run in runs:
-        each = run["cpu_s"] / run["requests"]
-        rows.append(
-            (
-                machines,
-                rate,
-                f"{run['requests']:,}",
-                f"{run['cpu_s']:.1f}",
-                f"{1000 * each:.2f}",
-                f"{each / first:.2f}",
-                f"{run['peak_mib']:.0f}",
-            )
-        )
-    head = ("machines", "requests a second", "requests", "CPU s", "ms a request", "beside 40 machines", "peak MiB")
-    return f"## More machines ({found['measured']})\n\nTarget: 1.3 at 1,000 machines.\n\n" + table(head, rows)
-
-
-def _length(found: Figures | None) -> str:
-    if not found:
-        return ""
-    rows = []
-    for requests in sorted((key for key in found if key != "measured"), key=int):
-        run = found[requests]
-        rows.append(
-            (
-                f"{run['requests']:,}",
-                f"{run['cpu_s']:.0f}",
-                f"{1000 * run['cpu_s'] / run['requests']:.2f}",
-                f"{run['peak_mib']:.0f}",
-            )
-        )
-    return (
-        f"## Longer runs ({found['measured']})\n\n"
-        "40 machines, 70 requests a second, record and requests.csv on disk.\n\n"
-        + table(("requests", "CPU s", "ms a request", "peak MiB"), rows)
-    )
-
-
-def _routing(found: Figures | None) -> str:
-    if not found:
-        return ""
-    rows = []
-    for machines in sorted((key for key in found if key != "measured"), key=int):
-        assignment_us, report_us = found[machines]["assignment_us"], found[machines]["report_us"]
-        most = 1e6 / (1.75 * assignment_us + 10 * report_us)
-        each = (f"{assignment_us:.1f}", f"{1e6 / assignment_us:,.0f}", f"{report_us:.1f}", f"{most:,.0f}")
-        rows.append((f"{int(machines):,}", *each))
-    head = ("machines", "us an assignment", "a second", "us a load report", "machines that fill one core")
-    return (
-        f"## The router alone ({found['measured']})\n\nTime in `Router.handle`, policy splitwise. Machines are ranked "
-        "in heaps, so a decision costs O(log n). The last column is where one core in this Python is full, at the "
-        "paper's 1.75 requests a second and machine and ten load reports a second from each: reports, not requests, "
-        "are what saturates the paper's cluster-level scheduler.\n\n" + table(head, rows)
-    )
-
-
-def _bounds(kept: Figures) -> str:
-    """What bounds one process, from the figures of the tables above it."""
-    clusters, lengths = kept.get("machines"), kept.get("length")
-    if not clusters or not lengths:
-        return ""
-    sizes = [("40 machines", 70, clusters["few"]), ("1,000 machines", 1750, clusters["many"])]
-    if "huge" in kept:
-        sizes.append(("10,000 machines", 17_500, kept["huge"]["10000"]))
-    paces = [f"{rate * run['cpu_s'] / run['requests']:.2g} for {name}" for name, rate, run in sizes]
-    large = sizes[-1][2]
-    per_machine_mib = (large["peak_mib"] - clusters["few"]["peak_mib"]) / (10_000 if "huge" in kept else 1000)
-    runs = sorted((run for key, run in lengths.items() if key != "measured"), key=lambda run: int(run["requests"]))
-    grown_mib = runs[-1]["peak_mib"] - runs[0]["peak_mib"]
-    per_request_bytes = grown_mib * 2**20 / (runs[-1]["requests"] - runs[0]["requests"])
-    return (
-        "## What bounds one process\n\nOne core: a run is one thread of Python, and costs CPU by the request. A second "
-        f"of virtual time at the paper's 1.75 requests a second and machine takes {', '.join(paces)} CPU seconds; so a "
-        "cluster of 40 machines runs faster than the world that it stands for, and larger ones slower. Memory does not "
-        f"bound it: a machine with its queues, ledgers and used blocks takes {1024 * per_machine_mib:.0f} "
-        f"KiB, and what is kept of a request that is over {per_request_bytes:.0f} bytes. "
-        "Several runs at a time are several processes: `emu sweep --jobs`."
     )
