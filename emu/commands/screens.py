@@ -141,7 +141,7 @@ def open_deck(
         deck.open(page)
     elif scene.findings or miss:
         deck.open("incident")
-    if scene.findings:
+    if scene.findings and reader.front_ps >= at_ps:
         deck.choose(scene.findings[0])
     if request is not None:
         deck.request = request
