@@ -19,7 +19,7 @@ test: $(READY)
 
 test-torch: $(READY)  ## what needs PyTorch, on a CPU
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,torch]'
-	$(BIN)/pytest tests/calibrate/test_measure.py
+	$(BIN)/pytest tests/calibrate/test_measure.py tests/real/test_torch_world.py
 
 provisioning: $(READY)  ## the paper's questions about clusters, and the tables of docs/provisioning.md: hours; stopped, it goes on
 	$(BIN)/emu provisioning --out results/provisioning --write docs/provisioning.md

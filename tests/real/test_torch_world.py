@@ -33,6 +33,7 @@ from emu.record.log import Fold  # noqa: E402
 from emu.refusal import Refusal  # noqa: E402
 from emu.run import build  # noqa: E402
 from emu.scenario.schema import MachineGroup, Pool, Scenario, Scheduler, Transfer, WorkloadSource  # noqa: E402
+from emu.validate import configurations, pair  # noqa: E402
 from emu.workload.table import Workload  # noqa: E402
 
 TINY = ModelProfile("llama2-70b", 3, 64, 4, 2, 16, 4_600_000, 2 * 3 * 2 * 16 * 2, "small enough for a test")
@@ -158,13 +159,35 @@ def test_a_mixed_machine_out_of_blocks_recomputes_and_answers_the_same() -> None
     assert {e[2]: e[7] for e in found.of(RequestEnded)} == {e[2]: e[7] for e in calm.of(RequestEnded)}
 
 
-def test_ten_requests_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def tiny_profile(folder: Path) -> Path:
+    """A model of a few numbers under a shipped name, so that there are step times for it."""
     shape = {"layers": 3, "hidden": 64, "heads": 4, "kv_heads": 2, "head_dim": 16}
     sizes = {**shape, "weights_bytes": TINY.weights_bytes, "kv_bytes_per_token": TINY.kv_bytes_per_token}
     model = {"name": "llama3-8b", **sizes, "source": "small enough for a test"}
-    (tmp_path / "tiny.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in model.items()))
+    (folder / "tiny.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in model.items()))
+    return folder / "tiny.toml"
+
+
+def test_a_pair_is_measured_and_run_in_every_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = {"PROMPTS": (16,), "BATCHED_PROMPTS": (), "SEQUENCES": (1,), "CONTEXTS": (16,), "MIXED_PROMPTS": ()}
+    for name, cells in {**grid, "RUNS": 3}.items():
+        monkeypatch.setattr(measure, name, cells)
+    monkeypatch.setattr(pair, "REHEARSALS", 1)
+    workload = {"limit": 2, "rate_rps": 100, "max_tokens": 3, "longest_prompt_tokens": 20}
+    changes = [f"model={tiny_profile(tmp_path)}", "scheduler.decode_batch=4"]
+    changes += [f"workload.{key}={value}" for key, value in workload.items()]
+    sets = [word for change in changes for word in ("--set", change)]
+    assert pair.main([str(tmp_path / "out"), "--cpu", "--repeats", "1", *sets]) == 0
+    found = configurations.shipped(tmp_path / "out" / "configurations.csv")
+    assert list(found) == [configurations.BASE, *configurations.CONFIGURATIONS]
+    assert [len(runs) for runs in found.values()] == [2, 1, 1, 1, 1, 1, 1, 1]
+    assert all(run["ttft_mean"] > 0 for runs in found.values() for run in runs)
+    assert (tmp_path / "out" / "profile" / "transfers.csv").is_file()
+
+
+def test_ten_requests_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workload = {"limit": 10, "rate_rps": 100, "max_tokens": 5, "longest_prompt_tokens": 40}
-    changes = [f"model={tmp_path / 'tiny.toml'}", "machines[0].kv_blocks=40", "machines[1].kv_blocks=40"]
+    changes = [f"model={tiny_profile(tmp_path)}", "machines[0].kv_blocks=40", "machines[1].kv_blocks=40"]
     changes += [f"workload.{key}={value}" for key, value in workload.items()]
     sets = [word for change in changes for word in ("--set", change)]
     scenario = str(Path(__file__).parents[2] / "scenarios" / "h200_pair.toml")
