@@ -17,7 +17,7 @@ import trio
 from attrs import define, field, frozen
 
 from emu.cluster import Cluster, is_faulty, to_ps
-from emu.control.machine import Drained
+from emu.control.machine_events import Drained
 from emu.control.messages import Message
 from emu.fake.costs import alone_ps
 from emu.node.machine_node import MachineNode, MachinePorts

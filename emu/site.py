@@ -13,7 +13,7 @@ from attrs import define, evolve, field
 
 from emu.cluster import Cluster, Hardware, to_ps
 from emu.control.batch import InStep
-from emu.control.machine import Drained, PutFailed
+from emu.control.machine_events import Drained, PutFailed
 from emu.control.messages import Message
 from emu.fake.clock import HeapClock
 from emu.fake.link import FakeLink

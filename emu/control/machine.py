@@ -7,14 +7,15 @@ It joins the machine-level scheduler, the block pool and both ends of the transf
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from attrs import define, field, frozen
 
 from emu.control.attempts import Attempts
-from emu.control.batch import Batch, InStep, StepResult
+from emu.control.batch import InStep, StepResult
 from emu.control.blocks import BlockPool
 from emu.control.commands import Command, End, Preempt, Report, Send
+from emu.control.machine_events import Drained, Event, Mismatch, Plan, PutFailed, Tick
 from emu.control.messages import (
     UNADMITTED,
     Abandon,
@@ -67,66 +68,6 @@ class MachineRules:
     get: bool = False  # caches are read by those who decode, not put by those who prefill
     completions_lost: bool = False  # so that what was given up is taken for over after `max_flight_ps`
     found: InStep = ()
-
-
-class Drained(NamedTuple):
-    """The last put that this machine had posted for an attempt has completed: number `put`, if any went again."""
-
-    request_id: int
-    attempt: int
-    put: int = 1
-
-
-class PutFailed(NamedTuple):
-    """A put that this machine had posted for an attempt has ended in an error, and so has what was posted behind it."""
-
-    request_id: int
-    attempt: int
-
-
-class Mismatch(NamedTuple):
-    """A signal came, and for these layers its checksums are not those of the blocks that it names."""
-
-    signal: Signal
-    layers: tuple[LayerRange, ...]
-
-
-class Plan(NamedTuple):
-    """What a step boundary leads to: `before` it, the batch that runs from now on, and what goes `after` its start."""
-
-    before: tuple[Command, ...]
-    batch: Batch | None
-    after: tuple[Command, ...]
-    gone: tuple[int, ...] = ()  # with no batch that says so: who has left since the last one
-    grown: tuple[tuple[int, int], ...] = ()  # and blocks lent since then, as (request, block)
-
-
-@frozen(eq=False, repr=False)
-class Tick:
-    """Time to send heartbeats and to sweep leases."""
-
-
-Event = (
-    Assign
-    | Reserve
-    | Grant
-    | Offer
-    | Signal
-    | Acknowledge
-    | Abandon
-    | Heartbeat
-    | StepResult
-    | Drained
-    | PutFailed
-    | Garbled
-    | Mismatch
-    | Tick
-    | Cancel
-    | SourceGone
-    | Audit
-    | Welcome
-    | Inquire
-)
 
 
 @define(eq=False, repr=False)

@@ -14,8 +14,9 @@ from typing import Any
 from attrs import define, frozen
 
 from emu.control import commands as c
-from emu.control import machine as m
 from emu.control.batch import Batch, InStep, StepResult
+from emu.control.machine import Machine
+from emu.control.machine_events import Drained, Event, Mismatch, PutFailed, Tick
 from emu.control.messages import (
     UNADMITTED,
     Acknowledge,
@@ -77,14 +78,14 @@ class _OpenRun:
 class MachineNode:
     """One machine of the cluster; `heartbeat_ps` is the period of heartbeats and of the lease sweep."""
 
-    def __init__(self, name: str, core: m.Machine, ports: MachinePorts, heartbeat_ps: int) -> None:
+    def __init__(self, name: str, core: Machine, ports: MachinePorts, heartbeat_ps: int) -> None:
         self.name = name
         self.core = core
         self._index = core.rules.index
         self._clock, self._worker, self._ports = ports.clock, ports.worker, ports
         self._record = ports.recorder.write
         self._heartbeat_ps = heartbeat_ps
-        self.inbox: Mailbox[m.Event] = Mailbox(f"{name}/engine", ports.clock.signal(f"{name}/engine"))
+        self.inbox: Mailbox[Event] = Mailbox(f"{name}/engine", ports.clock.signal(f"{name}/engine"))
         self._leases_open = ports.clock.signal(f"{name}/transfers")
         self._run: _OpenRun | None = None
         self._running = False  # steps are under way that the core has not counted
@@ -114,11 +115,11 @@ class MachineNode:
             Heartbeat: self._feed,
             Signal: self._signalled,
             Inquire: self._inquired,
-            m.Drained: self._has_drained,
+            Drained: self._has_drained,
         }
         ports.reports.register(self._index, self.load_report)
 
-    def deliver(self, message: Message | m.Drained | m.PutFailed) -> None:
+    def deliver(self, message: Message | Drained | PutFailed) -> None:
         """What the network hands in: taken now, or at the next step boundary."""
         hear = self._hear.get(type(message))
         if hear is not None:
@@ -209,7 +210,7 @@ class MachineNode:
             if self._ticking and clock.now() >= tick_ps:
                 tick_ps = clock.now() + self._heartbeat_ps
                 free = self.core.pool.free_blocks
-                self._feed(m.Tick())
+                self._feed(Tick())
                 if self.core.pool.free_blocks != free:
                     self.inbox.signal.set()
 
@@ -248,13 +249,13 @@ class MachineNode:
         checksums = self._checksums(tuple(blocks))
         self._ports.link.signal(post._replace(signal=signal._replace(checksums=checksums)))
 
-    def _checked(self, message: m.Event) -> m.Event:
+    def _checked(self, message: Event) -> Event:
         """A signal only if its data is here as it was sent."""
         if type(message) is not Signal:
             return message
         ranges = zip(groups(self.core.rules.layers), message.checksums, self._checksums(message.blocks), strict=True)
         wrong = merge(layers for layers, sent, here in ranges if sent != here)
-        return m.Mismatch(message, wrong) if wrong else message
+        return Mismatch(message, wrong) if wrong else message
 
     def _checksums(self, blocks: tuple[int, ...]) -> tuple[int, ...]:
         checksums = self._ports.checksums
@@ -317,12 +318,12 @@ class MachineNode:
             self._record(e.TermTaken(now, self._index, self.core.term))
         self._carry_out(commands)
 
-    def _has_drained(self, drained: m.Drained) -> None:
+    def _has_drained(self, drained: Drained) -> None:
         """It is taken at the next step boundary, and may be out of date by then."""
         transfer = self.core.sender.open.get((drained.request_id, drained.attempt))
         self.inbox.post(drained if transfer is None else drained._replace(put=transfer.puts))
 
-    def _take(self, event: m.Event) -> None:
+    def _take(self, event: Event) -> None:
         self._feed(event)
         self._look()
 
@@ -333,7 +334,7 @@ class MachineNode:
         if not self._ticking and self.core.has_transfers:
             self._leases_open.set()
 
-    def _feed(self, event: m.Event) -> None:
+    def _feed(self, event: Event) -> None:
         self._carry_out(self.core.handle(event, self._clock.now()))
 
     def _carry_out(self, commands: tuple[c.Command, ...]) -> None:

@@ -10,7 +10,8 @@ from attrs import define, field
 
 from emu.control.batch import Batch
 from emu.control.commands import Command, Put
-from emu.control.machine import Machine, Mismatch, PutFailed
+from emu.control.machine import Machine
+from emu.control.machine_events import Mismatch, PutFailed
 from emu.control.messages import Acknowledge, Assign, Grant, Reserve
 from emu.control.mixed import Scheduler
 from emu.control.request import Sequence
