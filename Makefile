@@ -36,7 +36,7 @@ lint: $(READY)
 bench: $(READY)  ## what things cost, measured: docs/performance.md and docs/scaling.md (minutes of CPU)
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
-reliability: $(READY)  ## docs/reliability.md: every fault in every phase, every move, drawn plans, whole clusters (minutes of CPU)
+reliability: $(READY)  ## docs/reliability.md: every fault in every phase, every move, drawn plans, whole clusters; stopped, it goes on
 	$(BIN)/python -m emu.reliability $(RELIABILITY)
 
 check: lint test  ## the whole loop before a commit
