@@ -143,13 +143,14 @@ def _curve(curve: Curve) -> str:
     lines = ["| seconds | completed a second | good a second |", "|---|---|---|"]
     lines += [f"| {first} to {last} | {rate:.1f} | {good:.1f} |" for first, last, rate, good in curve.rates]
     statuses = ", ".join(f"{count} {status}" for status, count in curve.statuses.items())
-    recovered = "never" if curve.recovered_s is None else f"{curve.recovered_s:.0f} s after the trouble"
+    since = "never" if curve.recovered_s is None else f"{curve.recovered_s:.0f} s after the trouble"
+    recovered = "" if curve in _steady([curve]) else f" Back at 95 % of the goodput before, over 10 s: {since}."
     return "\n".join(
         [
             f"## {curve.title}",
             "",
-            f"{curve.arrived} requests arrived: {statuses}. Back at 95 % of the goodput before, over 10 s: "
-            f"{recovered}. Laws broken: {', '.join(curve.broken) or 'none'}.",
+            f"{curve.arrived} requests arrived: {statuses}.{recovered} "
+            f"Laws broken: {', '.join(curve.broken) or 'none'}.",
             "",
             *lines,
         ]
@@ -158,11 +159,16 @@ def _curve(curve: Curve) -> str:
 
 def _overload(curves: Sequence[Curve]) -> list[str]:
     """What too much costs, in a line, where both runs are there."""
-    by_rate = {curve.title.split()[1]: curve for curve in curves if curve.title.startswith("At ")}
-    if len(by_rate) != 2:
+    steady = _steady(curves)
+    if len(steady) != 2:
         return []
-    (least, peak), (most, twice) = sorted(by_rate.items())
+    (least, peak), (most, twice) = sorted((curve.title.split()[1], curve) for curve in steady)
     usual, much = peak.good_rps(20, 60), twice.good_rps(20, 60)
     share = f"{100 * much / usual:.0f} %"
     what = f"{usual:.1f} good requests a second at {least} that arrive, {much:.1f} at {most}: {share}"
     return [f"## What too much costs\n\nFrom 20 to 60 s, {what}."]
+
+
+def _steady(curves: Sequence[Curve]) -> list[Curve]:
+    """Those at one rate throughout, whom nothing strikes."""
+    return [curve for curve in curves if curve.title.startswith("At ")]

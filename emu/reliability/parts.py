@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
+from emu.reliability.aims import fill
 from emu.reliability.cells import Cell, table
-from emu.reliability.matrix import Matrix, fill
+from emu.reliability.matrix import Matrix
 from emu.reliability.plans import BATCH, Tally, batch
 from emu.reliability.rolling import Curve, crash_of_a_tenth, measured, rolling_restart, shipped, surge
 from emu.reliability.trial import Trials

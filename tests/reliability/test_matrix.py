@@ -3,7 +3,9 @@
 import json
 
 from emu.record import entries as e
-from emu.reliability.matrix import Matrix, fill, moves, trace
+from emu.reliability.aims import fill
+from emu.reliability.matrix import Matrix, moves
+from emu.reliability.trace import trace
 from emu.scenario.draw import draw_scenario
 
 
