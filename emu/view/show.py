@@ -11,7 +11,7 @@ from typing import Any, Final
 from emu.record import entries as e
 from emu.record.start import RunStarted
 from emu.view.cluster import ClusterView, MachineView, seconds
-from emu.view.incident import findings, headline, oldest_by_phase
+from emu.view.incident import findings, headline, oldest_by_phase, symptoms_since
 from emu.view.lanes import STEP_WORDS, LaneView, control_steps, lanes, layers_words
 from emu.view.leases import lease_of, lease_words
 from emu.view.life import stages
@@ -21,6 +21,7 @@ from emu.view.why import waits_for, why_machine
 from emu.view.words import Words
 
 BAR: Final = 30
+MOST_SYMPTOMS: Final = 12
 
 
 def run_text(view: ClusterView, survey: Survey) -> str:
@@ -36,6 +37,12 @@ def run_text(view: ClusterView, survey: Survey) -> str:
         f"{'KV used':>9}{'reserved':>9}{'held':>7}{'orphan':>7}",
     ]
     lines += [_machine_line(machine) for machine in view.machines]
+    seen = symptoms_since(survey, 0, view.at_ps)
+    if seen:
+        lines += ["", "seen to be wrong, the latest first:"]
+        for symptom in seen[:MOST_SYMPTOMS]:
+            span = f"{seconds(symptom.began_ps)} to {seconds(min(view.at_ps, symptom.last_ps))}"
+            lines.append(f"  {span:>26}  {symptom.words}")
     oldest = oldest_by_phase(view)
     if oldest:
         lines += ["", "the oldest of each phase:"]

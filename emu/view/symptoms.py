@@ -52,6 +52,8 @@ class Watcher:
         if len(kept) >= MOST:
             return
         began_ps = min(finding.since_ps, now_ps)
+        if finding.kind == "orphans":  # since when they are lent is known, not since when nobody wants them
+            began_ps = max(began_ps, now_ps - 2 * LOOK_PS)
         self._open[key] = len(kept)
         kept.append(Symptom(finding.kind, finding.words, finding.request, finding.machine, began_ps, now_ps, now_ps))
         self.survey.mark(now_ps, Mark.SYMPTOM, finding.words, NEVER, finding.machine)

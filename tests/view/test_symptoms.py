@@ -11,6 +11,7 @@ from emu.record.lines import ENCODERS
 from emu.scenario.schema import Fault, Router
 from emu.view.incident import findings, symptoms_since
 from emu.view.reader import INDEX, Reader
+from emu.view.show import run_text
 from emu.view.survey import Symptom
 
 S = 10**12
@@ -40,6 +41,8 @@ def test_a_machine_that_hangs_is_told_with_its_time(tmp_path: Path) -> None:
     assert mute.words.startswith("decode-1 takes nothing")
     assert 1.9 * S <= mute.began_ps <= 3 * S
     assert 5 * S <= mute.last_ps <= 7 * S
+    said = run_text(reader.view(8 * S), reader.survey)
+    assert f"{mute.began_ps / S:.3f} s to {mute.last_ps / S:.3f} s  decode-1 takes nothing" in said
 
 
 def test_what_will_be_wrong_is_not_known_before(tmp_path: Path) -> None:
