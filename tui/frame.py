@@ -7,12 +7,25 @@ from math import isinf
 from typing import Final
 
 from emu.view.incident import headline
-from tui.glyphs import EIGHTHS, EMPTY, Line, Span, Target, clock, cut, fit_line, resample, width_of
+from tui.glyphs import EIGHTHS, EMPTY, MARKS, Line, Span, Target, clock, cut, fit_line, resample, width_of
 from tui.scene import Scene
 from tui.screens.page import Page
 
-MARKS: Final = "LFDhlxrcsmp!"
 _MARK_ROLES: Final = ("bad", "bad", "bad", "good", "warn", "bad", "bad", "warn", "warn", "mixed", "warn", "warn")
+LEGEND: Final = (
+    "law broken",
+    "fault",
+    "dead",
+    "back",
+    "lost",
+    "failed",
+    "rejected",
+    "cancelled",
+    "SLO miss",
+    "pool move",
+    "preempted",
+    "symptom",
+)
 SMALLEST: Final = (40, 10)
 MOST_EXACT: Final = 2000  # marks that are drawn one by one
 
@@ -144,4 +157,16 @@ def _keys(scene: Scene, page: Page, width: int) -> Line:
         if width_of(tuple(spans)) + width_of(piece) > width:
             break
         spans += piece
-    return fit_line(tuple(spans), width, "bar")
+    legend = _legend(scene, width - width_of(tuple(spans)))
+    return fit_line((*fit_line(tuple(spans), width - width_of(legend), "bar"), *legend), width, "bar")
+
+
+def _legend(scene: Scene, room: int) -> Line:
+    """What the letters above mean, of the worst marks that there are, as many as fit."""
+    spans: list[Span] = []
+    for mark in sorted(scene.survey.kinds):
+        piece = (Span(f" {MARKS[mark]}", "bar-key"), Span(f" {LEGEND[mark]} ", "bar-dim"))
+        if width_of((*spans, *piece)) > room:
+            break
+        spans += piece
+    return tuple(spans)

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 
 EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
+MARKS: Final = "LFDhlxrcsmp!"  # of a timeline, in the order of `emu.view.survey.Mark`
 FILL: Final = "█▓▒░✗·"  # running, reserved, held, pinned, orphan, free
 
 

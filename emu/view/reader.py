@@ -258,5 +258,6 @@ def _restore_survey(survey: Survey, values: dict[str, Any]) -> None:
             plain[name] = {int(number): times for number, times in plain[name].items()}
         survey.intervals.append(Interval(**plain))
     survey.marks.extend(MarkView(*mark) for mark in values["marks"])
+    survey.kinds = {mark.mark for mark in survey.marks}
     survey.symptoms.extend(Symptom(*symptom) for symptom in values["symptoms"])
     survey.left_out = values["left_out"]

@@ -141,6 +141,7 @@ class Survey:
     intervals: list[Interval] = field(factory=list)
     marks: list[MarkView] = field(factory=list)
     symptoms: list[Symptom] = field(factory=list)  # in the order in which they were seen first
+    kinds: set[int] = field(factory=set)  # of marks that there are
     left_out: int = 0  # marks that are counted and not listed
     _kept: list[int] = field(factory=lambda: [0] * len(Mark))
     _next_ps: int = 0
@@ -172,6 +173,7 @@ class Survey:
     def mark(self, at_ps: int, mark: Mark, words: str, request: int = NEVER, machine: int = NEVER) -> None:
         """A moment that is worth jumping to."""
         number = at_ps // self.interval_ps
+        self.kinds.add(int(mark))
         if number < len(self.intervals):
             self.intervals[number].marks[mark] += 1
         if self._kept[mark] >= MOST_MARKS:

@@ -162,3 +162,11 @@ def test_nothing_chosen_is_said() -> None:
     assert deck.request == NEVER
     assert "choose who waits" in text(deck, "why")
     assert "nobody" in text(deck, "requests")
+
+
+def test_the_foot_says_what_the_marks_mean_that_there_are() -> None:
+    foot = text(deck_of(faulty(), 9.0), "cluster", 160).splitlines()[-1]
+    for words in ("F fault", "D dead", "h back", "! symptom"):
+        assert words in foot
+    assert "law broken" not in foot
+    assert "fault" not in text(deck_of(hello(), 2.0), "why", 160).splitlines()[-1]

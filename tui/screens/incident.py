@@ -8,7 +8,7 @@ from emu.view.incident import BEFORE_S, NOW_S, Burn, burn, headline, marks_betwe
 from emu.view.rows import NEVER
 from emu.view.survey import PS_PER_S, Mark
 from emu.view.why import waits_for
-from tui.glyphs import Line, Span, Target, age, clock, cut, fit
+from tui.glyphs import MARKS, Line, Span, Target, age, clock, cut, fit
 from tui.scene import Intent, Scene
 from tui.screens.page import Cursor, Page, chosen, heading
 
@@ -60,8 +60,8 @@ class Incident(Page):
             (),
         ]
         lines += self._worst(scene, width)
-        lines += _burns(scene, width)
-        lines += _lately(scene, width, 6 if height >= 30 else 3)
+        lines += _burns(scene, width, 3 if height >= 30 else 1)
+        lines += _lately(scene, width, 6 if height >= 30 else 2)
         lines += _oldest(scene, width)
         return lines[:height]
 
@@ -100,7 +100,7 @@ class Incident(Page):
         return None
 
 
-def _burns(scene: Scene, width: int) -> list[Line]:
+def _burns(scene: Scene, width: int, most: int) -> list[Line]:
     at_ps = scene.view.at_ps
     edge_ps = max(0, at_ps - NOW_S * PS_PER_S)
     now, before = burn(scene.survey, edge_ps, at_ps), burn(scene.survey, edge_ps - BEFORE_S * PS_PER_S, edge_ps)
@@ -110,14 +110,14 @@ def _burns(scene: Scene, width: int) -> list[Line]:
     marks = marks_between(scene.survey, edge_ps, at_ps)
     if marks:
         counts = [sum(1 for mark in marks if mark.mark == kind) for kind in Mark]
-        said = ", ".join(f"{count} {MARK_WORDS[kind]}" for kind, count in enumerate(counts) if count)
+        said = ", ".join(f"{count} {MARK_WORDS[kind]} ({MARKS[kind]})" for kind, count in enumerate(counts) if count)
         lines.append((Span(f"  marks in the last {NOW_S} s: ", "dim"), Span(cut(said, width - 28), "warn")))
         lines += [
             (
                 Span(f"    {clock(mark.at_ps):>12}  ", "dim", Target("time", mark.at_ps)),
                 Span(cut(mark.words, width - 20), "text", Target("time", mark.at_ps)),
             )
-            for mark in marks[:3]
+            for mark in marks[:most]
         ]
     return [*lines, ()]
 
