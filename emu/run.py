@@ -58,7 +58,7 @@ class Run:
         clocks_right = self.strikes is None or self.strikes.places[0].process.skew is None
         if self.strikes is None or at_ps < self.clock.now_ps or (fault.kind == "clock" and clocks_right):
             raise ValueError(f"no fault can be injected at {at_ps} ps")
-        from emu.strikes import strike_of
+        from emu.planned import strike_of
 
         names = {machine.name: index for index, machine in enumerate(self.cluster.machines)}
         self.strikes.plan(strike_of(fault, names)._replace(at_ps=at_ps))

@@ -25,6 +25,7 @@ from emu.fake.ways import ways_of
 from emu.fake.witness import Witness
 from emu.fake.worker import FakeWorker
 from emu.node.machine_node import MachineNode
+from emu.planned import permille, ps, strike_of, strike_of_delay
 from emu.record.entries import (
     FaultCode,
     FaultHealed,
@@ -35,12 +36,10 @@ from emu.record.entries import (
     RateChanged,
 )
 from emu.record.log import Log
-from emu.scenario.schema import Action, Delay, Fault, Scenario, machine_names
+from emu.scenario.schema import Action, Scenario, machine_names
 from emu.succession import Succession
 
 _LOOK_PS = PS_PER_S // 10  # how often a machine that is drained looks whether it has nothing left
-_ROUTER_STARTUP_S = 1.0
-_STARTUP_S = 10.0  # of a machine that starts again, unless the fault says
 _ACTION, _CONSEQUENCE = 1, 2  # turns at one instant, behind the faults that strike then: whether planned or not
 
 
@@ -123,7 +122,7 @@ class Strikes:
         for delay in scenario.delays:
             self.plan(strike_of_delay(delay))
         for action in scenario.actions:
-            self.plan_action(action, _ps(action.at_s))
+            self.plan_action(action, ps(action.at_s))
 
     def start(self, nursery: trio.Nursery) -> None:
         """Run the loops of all machines."""
@@ -149,8 +148,8 @@ class Strikes:
 
     def plan_action(self, action: Action, at_ps: int) -> None:
         """Let this be done at that time."""
-        permille, fault = _permille(action.factor), action.fault
-        do = (lambda: self._hurry(permille)) if fault is None else (lambda: self._heal_now(fault))
+        faster, fault = permille(action.factor), action.fault
+        do = (lambda: self._hurry(faster)) if fault is None else (lambda: self._heal_now(fault))
         self.clock.call_first(at_ps, do, _ACTION)
 
     def _hurry(self, permille: int) -> None:
@@ -452,58 +451,3 @@ def _has_work(node: MachineNode) -> bool:
 async def _within(scope: trio.CancelScope, loop: Callable[[], Awaitable[None]]) -> None:
     with scope:
         await loop()
-
-
-def strike_of(fault: Fault, names: dict[str, int]) -> Strike:
-    """A scenario's fault as the world has it. Names were checked when the scenario was read."""
-
-    def place(name: str | None) -> int:
-        return ANY if name is None else names.get(name, ROUTER)
-
-    first, second = fault.machines if fault.machines is not None else (fault.machine, None)
-    heal_s = fault.heal_after_s
-    if fault.kind in ("restart", "poison"):
-        heal_s = _STARTUP_S if fault.startup_s is None else fault.startup_s
-    elif fault.kind == "router_crash":
-        heal_s = _ROUTER_STARTUP_S if fault.startup_s is None else fault.startup_s
-    elif fault.kind == "router_failover":
-        heal_s = fault.overlap_s
-    trigger = None
-    if fault.on is not None:
-        of_request = ANY if fault.on_request is None else fault.on_request
-        trigger = Trigger(
-            fault.on, fault.nth or 1, place(fault.on_machine), of_request, _ps(fault.after_s), fault.at == "half"
-        )
-    return Strike(
-        number=0,
-        kind=FaultCode[fault.kind.upper()],
-        at_ps=_ps(fault.at_s),
-        trigger=trigger,
-        machine=place(first),
-        peer=place(second),
-        request=ANY if fault.request is None else fault.request,
-        heal_after_ps=None if heal_s is None else _ps(heal_s),
-        factor=_permille(fault.factor),
-        control=fault.plane != "data",
-        data=fault.plane != "control",
-        one_way=fault.one_way,
-        message=fault.message or "",
-        nth=fault.nth or 1,
-        times=fault.count or 1,
-        by_ps=_ps(fault.by_s if fault.kind != "clock" else fault.offset_s),
-        drift_ppm=round((fault.drift or 0.0) * 10**6),
-        deadline_ps=None if fault.deadline_s is None else _ps(fault.deadline_s),
-    )
-
-
-def strike_of_delay(delay: Delay) -> Strike:
-    """An exact deviation of one message."""
-    return Strike(0, FaultCode.DELAY, message=delay.kind, nth=delay.nth, by_ps=_ps(delay.by_s))
-
-
-def _permille(factor: float | None) -> int:
-    return SCALE if factor is None else max(1, round(factor * SCALE))
-
-
-def _ps(seconds: float | None) -> int:
-    return round((seconds or 0.0) * PS_PER_S)
