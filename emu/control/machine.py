@@ -40,6 +40,7 @@ from emu.control.messages import (
 from emu.control.mixed import Scheduler, SchedulerRules
 from emu.control.parts import MachineParts
 from emu.control.request import Phase, Sequence
+from emu.control.standoff import Standoff
 from emu.control.terms import first_epoch, term_of
 from emu.control.transfer.chunks import LayerRange
 from emu.control.transfer.getting import READ_NO_MORE, Fetching
@@ -85,6 +86,7 @@ class Machine:
     counted: int = field(init=False, default=0)  # the router's latest message that is in the load report
     skipped: set[int] = field(init=False, factory=set)  # its messages before that one that have not come
     staying: int = field(init=False, default=0)  # prompts not prefilled yet that will decode here
+    standoff: Standoff = field(init=False)
     look: bool = field(init=False, default=False)  # something may start, or must end, at the next step boundary
     _handlers: dict[type, Callable[[Any, int], tuple[Command, ...]]] = field(init=False)
 
@@ -102,6 +104,7 @@ class Machine:
             self.sender = parts.sender(*ends, next(leases), flight_ps)
             self.receiver = parts.receiver(*ends, next(leases), quarantine_ps)
         self.attempts = parts.attempts(rules.index, self.pool, self.scheduler, self.sender, self.receiver)
+        self.standoff = Standoff(rules.index, rules.lease_ps)
         self.epoch = UNADMITTED if rules.incarnation else 0
         self._handlers = {
             Assign: self._assigned,
@@ -391,12 +394,26 @@ class Machine:
                 commands += self._read_again(key, now)
             for key in self.receiver.stale(now):
                 commands += (*self.receiver.give_up(key, now), self.attempts.lost(key, "lease_expired", now))
+        if self.receiver.queue and self.sender.open:
+            commands += self._give_way(now)
         self.receiver.early.sweep(now)
         self.attempts.barred.sweep(now)
         for key in self.receiver.leases.sweep(now):
             commands += self.receiver.expired(key, now)
             commands += (self.attempts.lost(key, "lease_expired", now),)
         return commands + self.receiver.cleared(now) if self.receiver.fenced else commands
+
+    def _give_way(self, now: int) -> tuple[Command, ...]:
+        """A cache that waits for blocks elsewhere, while somebody waits for those that it has, does not wait for ever."""
+        ready = (key for key, transfer in self.sender.open.items() if transfer.state is Source.COMPUTED)
+        key, head = next(ready, None), self.receiver.queue[0].reserve
+        if key is None:
+            return ()
+        peer = self.sender.open[key].sequence.peer
+        busy = self.rules.get or bool(self.scheduler.decoder.running or self.scheduler.prefilling)  # it may be read now
+        if not self.standoff.must_give_way(key, peer, (head.request.request_id, head.attempt), busy, now):
+            return ()
+        return *self.attempts.give_up(key, "gave_way", now), self.attempts.lost(key, "gave_way", now)
 
     def _gave_way(self, now: int) -> Iterator[Command]:
         scheduler = self.scheduler

@@ -9,6 +9,7 @@ the next one. Which machines an attempt gets is decided in `router`.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -101,6 +102,7 @@ class Recovery:
     waiting: list[tuple[int, int]] = field(init=False, factory=list)  # (when, request): attempts to come
     stranded: dict[int, int] = field(init=False, factory=dict)  # no machine is left for them -> since when
     gone: int = field(init=False, default=0)  # machines that are taken for dead
+    gave_way: Counter[int] = field(init=False, factory=Counter)  # a request's attempts that did: no fault of its own
     docket: Docket = field(init=False)
     audit_ps: int = field(init=False)
     audited_ps: int = field(init=False, default=0)  # on a grid of `audit_ps`
@@ -204,6 +206,8 @@ class Recovery:
         entry = self._current(message.request_id, message.attempt)
         if entry is None:
             return ()
+        if message.reason == "gave_way":
+            self.gave_way[message.request_id] += 1
         # also where it is not known, since its assignment may still come
         return self._give_up({message.request_id: entry}, message.reason, now, besides=NOWHERE)
 
@@ -227,7 +231,8 @@ class Recovery:
         if event.delivered < 0:
             self._close(request_id)
             return ()
-        if tried - self.docket.excused(request_id) >= self.rules.max_attempts:
+        excused = self.docket.excused(request_id) + min(self.gave_way[request_id], self.rules.max_attempts)
+        if tried - excused >= self.rules.max_attempts:
             self._close(request_id)
             return (Fail(entry.submit.request, entry.attempt, "max_attempts"),)
         if self.rules.resume:
@@ -301,6 +306,8 @@ class Recovery:
             self.docket.forget(request_id)
         if self.stranded:
             self.stranded.pop(request_id, None)
+        if self.gave_way:
+            self.gave_way.pop(request_id, None)
 
     def _behind(self, entry: Open, delivered: int) -> Open:
         """To go on behind these tokens, of which the last is made again if the client has all that it asked for."""

@@ -41,6 +41,7 @@ class Reason(enum.IntEnum):
     MAX_ATTEMPTS = 16
     POISON = 17
     ROUTER_GONE = 18  # of an attempt of which the new router knows nothing, or too little
+    GAVE_WAY = 19  # a cache that waited for blocks elsewhere, to somebody who waits for the blocks that it had
 
 
 class PolicySeat(enum.IntEnum):

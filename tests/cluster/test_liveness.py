@@ -1,17 +1,22 @@
 """A run in which something got lost ends, as a broken law that says who waits for what."""
 
+from pathlib import Path
+
 import pytest
 from small_clusters import Row, scenario_of, workload_of, written
 
 from emu.cluster import Cluster
 from emu.control.messages import Assign, Grant, Message, Signal
+from emu.control.standoff import Standoff
 from emu.execute import law_rules
 from emu.fake.link import FakeLink
 from emu.fake.wire import WirePort
 from emu.laws.checker import Checker
 from emu.laws.verdicts import Broken
 from emu.record.entries import AttemptLost, MachineClosed, Reason, RequestEnded, Status
+from emu.reliability.trial import Trials
 from emu.run import build
+from emu.scenario.load import load
 from emu.scenario.schema import Network, Router
 
 REQUESTS: list[Row] = [(0, 300, 5), (40, 600, 5), (80, 900, 5)]
@@ -79,3 +84,13 @@ def test_a_message_that_is_always_lost_costs_its_request_and_nothing_else(
     }
     assert [lost.reason for lost in run.of(AttemptLost)] == [Reason.LEASE_EXPIRED] * 4
     assert all(closed.free_blocks == closed.kv_blocks for closed in run.of(MachineClosed))
+
+
+def test_two_caches_that_wait_for_each_others_blocks_do_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = load(Path(__file__).parents[2] / "scenarios" / "regressions" / "standoff.toml")
+    trial = Trials().run(scenario)
+    given_up = [entry for entry in trial.entries if isinstance(entry, AttemptLost)]
+    assert [entry.reason for entry in given_up] == [Reason.GAVE_WAY], "one is enough"
+    assert trial.clean
+    monkeypatch.setattr(Standoff, "must_give_way", lambda *_: False)
+    assert {"all-finish", "machines-empty"} <= set(Trials().run(scenario).broken)

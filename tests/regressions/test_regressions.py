@@ -13,5 +13,5 @@ FOLDER = Path(__file__).parents[2] / "scenarios" / "regressions"
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
 def test_what_once_failed_does_not(path: Path) -> None:
     trial = Trials().run(load(path))
-    assert any(strike.live for strike in trial.struck)
+    assert any(strike.live for strike in trial.struck) or not trial.scenario.faults
     assert trial.clean, (trial.broken, trial.lost, trial.corrupted)
