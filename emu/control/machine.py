@@ -404,7 +404,7 @@ class Machine:
         return commands + self.receiver.cleared(now) if self.receiver.fenced else commands
 
     def _give_way(self, now: int) -> tuple[Command, ...]:
-        """A cache that waits for blocks elsewhere, while somebody waits for those that it has, does not wait for ever."""
+        """A cache that waits for blocks elsewhere, where somebody waits for those it has, does not wait for ever."""
         ready = (key for key, transfer in self.sender.open.items() if transfer.state is Source.COMPUTED)
         key, head = next(ready, None), self.receiver.queue[0].reserve
         if key is None:
