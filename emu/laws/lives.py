@@ -11,6 +11,7 @@ from typing import Final
 
 from attrs import define
 
+from emu.laws.circles import circle
 from emu.laws.verdicts import Handlers, Law, Names, seconds
 from emu.record import entries as e
 
@@ -47,7 +48,7 @@ class _Life:
 
 
 class Lives:
-    """Laws: ends-once, silent-after-end, rejected-costs-nothing, one-phase, causality, all-finish.
+    """Laws: no-circular-wait, ends-once, silent-after-end, rejected-costs-nothing, one-phase, causality, all-finish.
 
     An attempt that was given up may go on for a while where nobody can be told. A router that knows nothing of a
     request gives up all attempts of the routers before it, whichever there were.
@@ -70,7 +71,12 @@ class Lives:
             "commit <= second token, in ps; the last layer lands after it was computed, the signal before the commit.",
         )
         self.all_finish = Law("all-finish", "At the end of a run no request is unfinished.")
+        self.circular = Law(
+            "no-circular-wait",
+            "At the end no caches wait for blocks in a circle, each on the machine of the next.",
+        )
         self.laws = (
+            self.circular,
             self.ends_once,
             self.silent,
             self.rejected,
@@ -109,6 +115,16 @@ class Lives:
         }
 
     def finish(self, at_ps: int) -> None:
+        waiting = [
+            (request, life.source, life.target)
+            for request, life in self._lives.items()
+            if life.phase == _HANDING_OVER and life.blocks_wanted
+        ]
+        ring = circle(waiting)
+        if ring:
+            names = self._names
+            told = (f"request {r}'s on {names[source]} for blocks on {names[target]}" for r, source, target in ring)
+            self.circular.broken(at_ps, f"caches wait in a circle: {', '.join(told)}")
         for request, life in self._lives.items():
             words = f"for {life.blocks_wanted} blocks" if life.blocks_wanted else _IN_WORDS[life.phase]
             machine = life.target if life.phase == _HANDING_OVER else life.machine

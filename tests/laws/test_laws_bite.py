@@ -21,6 +21,7 @@ from emu.control.recovery import Recovery
 from emu.control.request import Move
 from emu.control.request import Sequence as DecodingSequence
 from emu.control.router import Router
+from emu.control.standoff import Standoff
 from emu.control.transfer import receiver as receiver_module
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender
@@ -232,6 +233,15 @@ PLAIN = scenario_of()
 TIGHT = scenario_of(scheduler=SchedulerKeys(max_preemptions=1))
 BLIND = scenario_of(router=RouterKeys(policy="round-robin"), scheduler=SchedulerKeys(max_preemptions=1), max_tokens=400)
 ROOMY = scenario_of(router=RouterKeys(policy="round-robin"), scheduler=SchedulerKeys(watermark=0.2))
+CROSSED = evolve(
+    scenario_of(
+        mixed=1,
+        router=RouterKeys(prefill_queue_limit_tokens=300),
+        scheduler=SchedulerKeys(reserve="max_tokens", watermark=0.1),
+    ),
+    workload=evolve(PLAIN.workload, max_tokens="exact"),
+)
+FACING: tuple[Row, ...] = ((0, 20, 70), (0, 5, 300), (0, 300, 40), (100, 30, 40), (0, 1, 50), (0, 100, 80))
 STEADY: tuple[Row, ...] = ((0, 30, 60), *((100 + 10 * index, 512, 1) for index in range(40)))
 
 
@@ -335,6 +345,7 @@ BITES = (
         scenario_of(router=RouterKeys(prefill_queue_limit_tokens=300)),
         CROWD,
     ),
+    Bite("no-circular-wait", _around(Standoff, "must_give_way", lambda *_: False), CROSSED, FACING, (25,)),
     Bite("run-closed", _around(Recovery, "ended", _nothing)),
     Bite("watermark-kept", _around(Scheduler, "has_room", _takes_the_watermark), ROOMY, CROWD, (200, 60)),
     Bite("fails-alone", _around(Scheduler, "_make_room", _gives_up_early), TIGHT, CROWD, (200, 60)),
