@@ -27,6 +27,7 @@ _OF_MACHINE: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("cut the data plane of {name} for 10 s", {"kind": "link_down", "heal_after_s": 10.0, "plane": "data"}),
     ("slow the links of {name} down 10 times, for 20 s", {"kind": "link_slow", "factor": 10.0, "heal_after_s": 20.0}),
     ("take a network card of {name} down for 20 s", {"kind": "nic_down", "heal_after_s": 20.0}),
+    ("let the clock of {name} run 2 % fast for 30 s", {"kind": "clock", "drift": 0.02, "heal_after_s": 30.0}),
     ("let {name} send old reports for 10 s", {"kind": "stale_report", "heal_after_s": 10.0}),
 )
 _DOWN: Final[tuple[tuple[str, dict[str, Any]], ...]] = (("let {name} join", {"kind": "join"}),)

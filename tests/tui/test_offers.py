@@ -53,6 +53,7 @@ def test_every_offer_is_one_that_a_scenario_takes(tmp_path: Path) -> None:
     for deed in found:
         document = tomllib.loads(FAULTY)
         document["workload"] |= {"client_timeout_s": 20.0, "client_retries": 2}  # for routers that crash
+        document["transfer"] = {"clock_error": 0.05}
         section = document["faults"] if deed.is_fault else document.setdefault("actions", [])
         section.append({"at_s": 6.5, **deed.values})
         path.write_text(tomli_w.dumps(document))
