@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NOTHING_FOUND, FOUND = 0, 1
 EXAMPLES = 1000
+FAULTS = 2
 
 _STATUSES = """\b
 Status:
@@ -37,7 +38,12 @@ Status:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key of the scenario.")
 @click.option("--examples", type=click.IntRange(1), help=f"Try so many situations; {EXAMPLES} if no time is given.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Try situations for so long.")
-@click.option("--faults", type=click.IntRange(0, 8), default=0, help="Let at most so many faults strike a situation.")
+@click.option(
+    "--faults",
+    type=click.IntRange(0, 8),
+    default=FAULTS,
+    help=f"Let at most so many faults strike every second situation: {FAULTS} if not said, 0 for none.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, help="The seed of the draws: the same one draws the same.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, help="Processes, each with draws of its own.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write a JUnit file.")
@@ -86,7 +92,7 @@ def fuzz(
     click.echo(_counted(total, took_s))
     again = ["emu", "fuzz", str(scenario), *(word for each in overrides for word in ("--set", each))]
     again += [
-        *(["--faults", str(faults)] if faults else []),
+        *(["--faults", str(faults)] if faults != FAULTS else []),
         "--seed",
         str(seed),
         *(["--jobs", str(jobs)] if jobs > 1 else []),
@@ -122,7 +128,7 @@ def _tell(caught: Caught, out: Path, again: Sequence[str]) -> list[str]:
     by_itself = caught.finding.law not in BY_NAME
     path = keep(caught.scenario, finding, out)
     run = f"emu run {shlex.quote(str(path))}" if by_itself else f"emu fuzz {shlex.quote(str(path))} --examples 1"
-    watch = f"emu run {shlex.quote(str(path))} --out watched && emu show watched"
+    watch = f"emu watch {shlex.quote(str(path))}"
     after = f" after {caught.after_examples} examples" if caught.after_examples else " as it stands"
     lines = [f"{finding.law} is broken{after}: {finding.statement}", f"  {finding.what}", ""]
     lines += [f"  {line}" for line in story(caught.run, finding)]

@@ -28,7 +28,7 @@ _HEARD: Final = {
 """Faults beside which everything that is said is heard, at once."""
 _REPEATED: Final = {int(code) for code in (e.FaultCode.LOSE, e.FaultCode.DUPLICATE, e.FaultCode.REORDER)}
 """Faults beside which all of it is heard, or said again with the heartbeats."""
-_SOON_PS: Final = 10 * 10**12  # longer than any step, and far shorter than a lease or a request's patience
+_SOON_PS: Final = 4 * 10**12  # longer than any step, and far shorter than a lease or a request's patience
 _SUSPECTED: Final = 2  # attempts after which a request may be kept apart from others
 
 
@@ -64,7 +64,7 @@ class GivenUp:
         struck = {entry.kind for entry in self.run.entries if isinstance(entry, e.FaultStruck)}
         self.heard = struck <= _HEARD and not scenario.delays
         self.repeated = struck <= _HEARD | _REPEATED and not scenario.delays
-        self.said_ps = to_ps(scenario.network.control_latency_s)
+        self.said_ps = 2 * to_ps(scenario.network.control_latency_s)
 
     def read(self) -> Iterator[str]:
         """Every broken promise of one router, a sentence each."""
@@ -114,7 +114,9 @@ class GivenUp:
 
     def _follow(self, entry: e.Entry) -> None:
         if isinstance(entry, e.RequestEnded):
-            self.latest.pop(entry.request, None)
+            attempt = self.open.get((entry.request, self.latest.pop(entry.request, -1)))
+            if attempt is not None and entry.status == e.Status.CANCELLED:
+                self._lost(entry.at_ps, (entry.request, entry.attempt), attempt)
         elif isinstance(entry, e.MachineDead):
             self._died(entry)
         elif isinstance(entry, e.MachineBack):
@@ -132,7 +134,6 @@ class GivenUp:
         key: Key,
         attempt: _Attempt,
     ) -> None:
-        apart = attempt.prefill != attempt.decode
         if isinstance(entry, e.Committed):
             attempt.committed = True
             if self.repeated:
@@ -142,12 +143,17 @@ class GivenUp:
         elif isinstance(entry, e.TransferStarted):
             attempt.posted = True
         elif isinstance(entry, e.AttemptLost):
-            attempt.lost_ps = entry.at_ps
-            if self.heard and apart and attempt.holds and not attempt.posted and attempt.prefill not in self.dead:
-                what = f"has its cache at {self.name(attempt.prefill)}, which was told that it was given up"
-                self.due.append((entry.at_ps + _SOON_PS, "held", key, what))
+            self._lost(entry.at_ps, key, attempt)
         elif entry.machine == attempt.prefill:
             attempt.holds = False
+
+    def _lost(self, at_ps: int, key: Key, attempt: _Attempt) -> None:
+        """The router, or the client, wants no more of it."""
+        attempt.lost_ps = at_ps
+        unsent = attempt.prefill != attempt.decode and attempt.holds and not attempt.posted
+        if self.heard and unsent and attempt.prefill not in self.dead:
+            what = f"has its cache at {self.name(attempt.prefill)}, which was told that it was given up"
+            self.due.append((at_ps + _SOON_PS, "held", key, what))
 
     def _died(self, entry: e.MachineDead) -> None:
         self.died_ps[entry.machine] = entry.at_ps

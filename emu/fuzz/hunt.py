@@ -84,6 +84,7 @@ class Hunt:
     properties: tuple[Property, ...] = PROPERTIES
     progress: Callable[[Tally], None] = lambda _: None
     shrinks: bool = True
+    accepts: Callable[[Caught], bool] = lambda _: True  # whether a finding counts; else the hunt goes on
     tally: Tally = field(init=False, factory=Tally)
     _clusters: Clusters = field(init=False)
     _first: int | None = field(init=False, default=None)  # examples until the first finding
@@ -186,10 +187,14 @@ class Hunt:
             if self.tally.examples % 20 == 0:
                 self.progress(self.tally)
         run, findings = self.look(scenario, BY_NAME[by], pick)
-        if findings:
-            if self._first is None:
-                self._first = self.tally.examples
-            raise _Found(Caught(scenario, run, findings[0], by, self._first), pick)
+        if not findings:
+            return
+        caught = Caught(scenario, run, findings[0], by, self._first or self.tally.examples)
+        if self._first is None:
+            if not self.accepts(caught):
+                return
+            self._first = self.tally.examples
+        raise _Found(caught, pick)
 
     def _smallest(self, caught: Caught, pick: int) -> Caught:
         """The smallest situation that is found to break the same law, judged again."""
@@ -204,9 +209,11 @@ class Hunt:
             nonlocal smallest
             run, findings = self.look(scenario, by, pick)
             same = [finding for finding in findings if finding.law == law]
-            if same:
-                smallest = Caught(scenario, run, same[0], by.name, caught.after_examples)
-            return bool(same)
+            smaller = Caught(scenario, run, same[0], by.name, caught.after_examples) if same else None
+            if smaller is None or not self.accepts(smaller):
+                return False
+            smallest = smaller
+            return True
 
         for fewer in range(FEW_PICKS if by is not PLAIN else 0):  # those that a kept scenario is judged by again
             pick, kept = fewer, pick

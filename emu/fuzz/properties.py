@@ -19,10 +19,12 @@ from emu.fuzz.promises import broken_promises
 from emu.fuzz.regret import regrets
 from emu.fuzz.rescaled import scaled_by_two, shifted
 from emu.record import entries as e
+from emu.refusal import Refusal
 from emu.scenario.schema import Row, Scenario
 
 Compare = Callable[[Scenario, Judged, int, Clusters], Iterator[str]]
 MODES: Final[tuple[Literal["auto", "serialized", "layer-wise"], ...]] = ("auto", "serialized", "layer-wise")
+SPLITS: Final = (8, 4, 2)
 AT_THE_END: Final = (e.MachineClosed, e.BeliefClosed, e.RunEnded, e.MachineMoved)
 """What a run that ends earlier says earlier."""
 
@@ -97,13 +99,44 @@ def _same_answers(scenario: Scenario, run: Judged, _pick: int, _clusters: Cluste
 
 
 def _modes(scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:
-    """However caches travel, answers are the same; where something is rejected or fails, others may be."""
+    """However caches travel, answers are the same."""
     mode = MODES[pick % 3]
     other = judge(evolve(scenario, transfer=evolve(scenario.transfer, mode=mode, policy=None)), clusters)
+    yield from _answered_alike(run, other, f"with transfer.mode = {mode}")
+
+
+def _directions(scenario: Scenario, run: Judged, _pick: int, clusters: Clusters) -> Iterator[str]:
+    """Whether caches are put or read, answers are the same."""
+    transfer = scenario.transfer
+    direction: Literal["put", "get"] = "put" if transfer.direction == "get" else "get"
+    mode = "serialized" if transfer.mode == "layer-wise" else transfer.mode
+    other = judge(evolve(scenario, transfer=evolve(transfer, direction=direction, mode=mode, policy=None)), clusters)
+    for finding in other.findings[:1]:
+        yield f"with transfer.direction = {direction}: {finding.law}: {finding.what}"
+    yield from _answered_alike(run, other, f"with transfer.direction = {direction}")
+
+
+def _splits(scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:
+    """Over however many GPUs each machine splits its layers, answers are the same."""
+    groups = tuple(
+        evolve(group, tensor_parallel=SPLITS[(pick + place) % len(SPLITS)], kv_blocks=group.kv_blocks or 4000)
+        if group.tensor_parallel > 1
+        else group
+        for place, group in enumerate(scenario.machines)
+    )
+    try:
+        other = judge(evolve(scenario, machines=groups), clusters)
+    except Refusal:
+        return  # the weights do not fit on so few, or nobody has measured it
+    yield from _answered_alike(run, other, f"split over {', '.join(str(group.tensor_parallel) for group in groups)}")
+
+
+def _answered_alike(run: Judged, other: Judged, how: str) -> Iterator[str]:
+    """Of those that complete in both; where something is rejected or fails, others may be."""
     mine, theirs = answers(run), answers(other)
     for request in sorted(mine.keys() & theirs.keys()):
         if mine[request] != theirs[request]:
-            yield f"request {request} had another answer with transfer.mode = {mode}"
+            yield f"request {request} had another answer {how}"
 
 
 def _monotone(scenario: Scenario, _run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:
@@ -166,6 +199,8 @@ PROPERTIES: Final = (
     Property("no-prophecy", "Arrivals change nothing before them.", _later_arrivals, True),
     Property("repeatable", "The same scenario writes the same record, whatever ran before.", _repeatable),
     Property("modes-agree", "Serialized or layer by layer, answers are the same.", _modes),
+    Property("directions-agree", "Caches put or read, answers are the same.", _directions),
+    Property("splits-agree", "However each machine splits the model, answers are the same.", _splits),
     Property("monotone", "One request alone is not slower for more bandwidth or blocks.", _monotone),
     Property("renaming", "Names of requests change nothing but names.", _renaming, True),
     Property("scaled", "With every time doubled, every instant doubles.", scaled_by_two),

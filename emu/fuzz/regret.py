@@ -49,7 +49,7 @@ def _prefills(cluster: Cluster) -> list[int]:
 def _lost(run: Judged) -> Iterator[str]:
     """Recovery hides what went wrong: nothing is lost where nothing struck, however short the leases are."""
     for entry in run.entries:
-        if isinstance(entry, e.AttemptLost):
+        if isinstance(entry, e.AttemptLost) and entry.reason == e.Reason.LEASE_EXPIRED:
             yield f"attempt {entry.attempt} of request {entry.request} was lost, and no fault had struck"
             return
 

@@ -7,7 +7,7 @@ import pytest
 
 from emu.control.messages import Message
 from emu.control.placement import Demand, Placement, Shortest
-from emu.control.pools import Pools
+from emu.control.pools import Load, Pools
 from emu.fake.wire import WirePort
 from emu.fuzz.clusters import Clusters
 from emu.fuzz.judge import judge
@@ -64,11 +64,19 @@ def _longest(_: Any, policy: Shortest, pools: Pools, demand: Demand) -> Placemen
     return Placement(loads[0].machine, 2, 1)
 
 
+def _uncounted(assign: Any, load: Load, prompt_tokens: int, sequences: int, blocks: int) -> Any:
+    """The router forgets which prompts it has sent where, until a report says so."""
+    number = assign(load, prompt_tokens, sequences, blocks)
+    load.pending_tokens -= prompt_tokens
+    return number
+
+
 BITES: tuple[tuple[str, type, str, Callable[..., Any]], ...] = (
     ("scaled", WirePort, "send", _constant_on_the_wire),
     ("shifted", Shortest, "place", _by_the_clock),
     ("repeatable", Shortest, "place", _in_turn([])),
     ("no-regret", Shortest, "place", _longest),
+    ("promises-kept", Load, "assign", _uncounted),
 )
 
 

@@ -16,11 +16,14 @@ from typing import Any
 import click
 
 from bench.planted.planted_bugs import BUGS
-from bench.planted.planting import planted
+from bench.planted.planting import Planting, planted
 from emu.fuzz.hunt import Caught, Hunt, Limits
+from emu.fuzz.keep import scenario_text
 from emu.fuzz.properties import BY_NAME
 from emu.fuzz.strategies import clusters, fault_plans, situations
 
+CLEAN_SEEDS = 1000  # from there on, for hunts in clean code
+MOST_ALARMS = 10  # kept of one hunt
 NAMES = {bug.name: bug for bug in BUGS}
 Result = dict[str, Any]
 
@@ -30,21 +33,37 @@ def hunt(name: str | None, seed: int, examples: int, faults: int) -> Result:
     plans = fault_plans(faults) if faults else None
     hunting = Hunt(clusters().flatmap(lambda base: situations(base, plans)), seed=seed)
     began_s = time.process_time()
+    alarms: list[Result] = []
     if name is None:
+
+        def noted(caught: Caught) -> bool:
+            """What is found in clean code is written down, and the hunt goes on."""
+            text = scenario_text(caught.scenario)
+            alarms.append({"law": caught.finding.law, "what": caught.finding.what, "scenario": text})
+            return False
+
+        hunting.accepts = noted
         caught = hunting.go(Limits(examples=examples))
     else:
-        with planted(NAMES[name]):
+        with planted(NAMES[name]) as planting:
+            hunting.accepts = lambda caught: _its_own(caught, planting)
             caught = hunting.go(Limits(examples=examples))
     tally = hunting.tally
     result: Result = {"bug": name, "seed": seed, "faults": faults, "limit": examples, "examples": tally.examples}
     result |= {"runs": tally.runs, "requests": tally.requests, "struck": tally.struck, "pairs": len(tally.pairs)}
     result |= {"cpu_s": round(time.process_time() - began_s, 3), "found": caught is not None}
-    return result | ({} if caught is None else _size(caught) | {"also_clean": _also_clean(caught)})
+    if name is None:
+        return result | {"found": bool(alarms), "alarms": alarms[:MOST_ALARMS], "alarmed": len(alarms)}
+    return result | ({} if caught is None else _size(caught))
 
 
-def _also_clean(caught: Caught) -> bool:
-    """Whether the same case fails without the bug: then it is not the planted bug that was found."""
-    return Hunt(clusters(), seed=0).as_it_stands(caught.scenario, BY_NAME[caught.property]) is not None
+def _its_own(caught: Caught, planting: Planting) -> bool:
+    """Whether clean code passes the same case: else it is not the planted bug that was found."""
+    planting.lift()
+    try:
+        return Hunt(clusters(), seed=0).as_it_stands(caught.scenario, BY_NAME[caught.property]) is None
+    finally:
+        planting.plant()
 
 
 def _size(caught: Caught) -> Result:
@@ -63,8 +82,13 @@ def _size(caught: Caught) -> Result:
 @click.option("--seeds", type=click.IntRange(1), default=20)
 @click.option("--first-seed", type=click.IntRange(0), default=0)
 @click.option("--examples", type=click.IntRange(1), default=1000)
-@click.option("--faults", type=click.IntRange(0), default=0, help="Faults a situation, at most.")
-@click.option("--clean", type=click.IntRange(0), default=0, help="Examples on clean code, for false alarms.")
+@click.option("--faults", type=click.IntRange(0), default=2, help="In every second situation so many, at most.")
+@click.option(
+    "--clean",
+    type=click.IntRange(0),
+    default=0,
+    help="So many examples in clean code, in hunts of as many as --examples says.",
+)
 @click.option("--jobs", type=click.IntRange(1), default=1)
 @click.option("--bug", "only", multiple=True, type=click.Choice(sorted(NAMES)))
 @click.option("--kept", type=click.Path(path_type=Path), default=Path("tests/bench/planted/results.jsonl"))
@@ -79,13 +103,13 @@ def main(
     kept: Path,
 ) -> None:
     """Hunt every planted bug with every seed, and add what came of it to the kept results."""
-    done = {(line["bug"], line["seed"], line["faults"]) for line in read(kept)}
+    done = {(line["bug"], line["seed"], line["faults"], line["limit"]) for line in read(kept)}
     work: list[tuple[str | None, int, int, int]] = []
     for seed in range(first_seed, first_seed + seeds):
         work += [(bug, seed, examples, faults) for bug in only or NAMES]
-    if clean:
-        work.append((None, first_seed, clean, faults))
-    work = [each for each in work if (each[0], each[1], each[3]) not in done]
+    clean_hunts = -(-clean // examples)
+    work += [(None, CLEAN_SEEDS + seed, examples, faults) for seed in range(clean_hunts)]
+    work = [each for each in work if (each[0], each[1], each[3], each[2]) not in done]
     kept.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs) as pool, kept.open("a") as file:
         hunts = [pool.submit(hunt, *each) for each in work]

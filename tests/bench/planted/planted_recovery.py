@@ -12,8 +12,8 @@ RECOVERING = (
     Planted(
         "retry-keeps-its-number",
         f"{RECOVERY}.due",
-        "self._next(entry), now)",
-        "max(entry.attempt, 0), now)",
+        "self.place(entry.submit, self._next(entry), now)",
+        "self.place(entry.submit, max(entry.attempt, 0), now)",
         "a retry goes under the number of the attempt that was given up",
         window=True,
     ),

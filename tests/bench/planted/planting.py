@@ -37,25 +37,39 @@ class NotThere(Exception):
     """The text that a planted bug changes is not in its function, or is there more than once."""
 
 
+class Planting:
+    """A bug that can be planted and lifted, again and again. Raises NotThere."""
+
+    def __init__(self, bug: Planted) -> None:
+        self._owner, self._name, function = _find(bug)
+        changed = _changed(bug, function)
+        self._function = function if inspect.ismodule(self._owner) else None
+        if self._function is not None:  # others have it by name: what it does is replaced, not what the name stands for
+            self._ways = function.__code__, changed.__code__
+        else:
+            original = self._owner.__dict__[self._name]
+            self._ways = original, property(changed) if isinstance(original, property) else changed
+
+    def plant(self, planted: bool = True) -> None:
+        way = self._ways[planted]
+        if self._function is not None:
+            self._function.__code__ = way
+        else:
+            setattr(self._owner, self._name, way)
+
+    def lift(self) -> None:
+        self.plant(False)
+
+
 @contextmanager
-def planted(bug: Planted) -> Iterator[None]:
+def planted(bug: Planted) -> Iterator[Planting]:
     """Production with this bug. Raises NotThere."""
-    owner, name, function = _find(bug)
-    changed = _changed(bug, function)
-    if inspect.ismodule(owner):  # others have it by name: what it does is replaced, not what the name stands for
-        before = function.__code__
-        function.__code__ = changed.__code__
-        try:
-            yield
-        finally:
-            function.__code__ = before
-        return
-    original = owner.__dict__[name]
-    setattr(owner, name, property(changed) if isinstance(original, property) else changed)
+    planting = Planting(bug)
+    planting.plant()
     try:
-        yield
+        yield planting
     finally:
-        setattr(owner, name, original)
+        planting.lift()
 
 
 def _find(bug: Planted) -> tuple[Any, str, Any]:
