@@ -6,6 +6,7 @@ Only what is named is measured again; without names, everything. `--long` adds t
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 import time
@@ -60,7 +61,8 @@ def _say(text: str) -> None:
 
 
 def _when() -> str:
-    return f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {platform.machine()}"
+    load = f"load {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores"
+    return f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {platform.machine()}, {load}"
 
 
 if __name__ == "__main__":
