@@ -23,3 +23,8 @@ SMALL = (
     "requests do, as a long one. With a crash it is 102 M: the router has things to look for every second, 86 wakeups "
     "and 200 messages more. It was 140 M until checksums were taken by runs of blocks."
 )
+
+CONDITIONS = (
+    "The figures of 23 November 2026 were taken beside a dozen busy processes on the two cores, with precedence over "
+    "them; a busy machine takes up to a third more CPU seconds for the same instructions."
+)

@@ -82,18 +82,19 @@ def small(folder: Path, runs: int = 200) -> Figures:
     return found
 
 
-def decisions(machines: int, requests: int = 20_000) -> Figures:
-    """CPU microseconds of an assignment and of a load report in the router alone, over so many machines.
+def decisions(machines: int, requests: int = 20_000, parts: int = 10) -> Figures:
+    """Microseconds of an assignment and of a load report in the router alone, over so many machines: of the quickest
+    tenth, since the clock that can time one goes on while others have the processor.
 
-    Half of them prefill, and both machines of each request report after it, as idle again.
+    Half of the machines prefill, and both machines of each request report after it, as idle again.
     """
     half, blocks = machines // 2, 90_000
     members = tuple(Member(m, Pool.PREFILL if m < half else Pool.DECODE, blocks) for m in range(machines))
     router = Router(members, RouterRules(policy=Splitwise()))
     draws = random.Random(0)
-    assigning_s = reporting_s = 0.0
+    assigning_s, reporting_s = [0.0] * parts, [0.0] * parts
     for number in range(requests):
-        now = number * 10**9
+        part, now = number * parts // requests, number * 10**9
         submit = Submit(Request(number, draws.randrange(100, 4000), 2048, now), draws.getrandbits(32))
         began_s = time.perf_counter()
         commands = router.handle(submit, now)
@@ -103,9 +104,10 @@ def decisions(machines: int, requests: int = 20_000) -> Figures:
         reading_s = time.perf_counter()
         for report in reports:
             router.handle(report, now)
-        reporting_s += time.perf_counter() - reading_s
-        assigning_s += placed_s - began_s
-    return {"assignment_us": assigning_s / requests * 1e6, "report_us": reporting_s / (2 * requests) * 1e6}
+        reporting_s[part] += time.perf_counter() - reading_s
+        assigning_s[part] += placed_s - began_s
+    each = requests / parts
+    return {"assignment_us": min(assigning_s) / each * 1e6, "report_us": min(reporting_s) / (2 * each) * 1e6}
 
 
 def routing(folder: Path) -> Figures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.findings import SMALL, STARTUP
+from bench.findings import CONDITIONS, SMALL, STARTUP
 from bench.runs import Figures
 from bench.scaling import scaling
 from bench.tables import table
@@ -24,7 +24,8 @@ def _performance(kept: Figures) -> str:
         "# What it costs",
         "Made by `make bench`. CPU seconds are those of the whole process, start-up, all laws, the record and "
         "requests.csv on disk included; the machine has two cores and is shared, so figures of one table belong "
-        "together and those of two need not. Where a target is named, it is the one that we set ourselves.",
+        "together and those of two need not. Where a target is named, it is the one that we set ourselves. "
+        + CONDITIONS,
         _reference(kept.get("reference")),
         _mooncake(kept.get("mooncake")),
         _floor(kept.get("floor")),
