@@ -26,5 +26,5 @@ SMALL = (
 
 CONDITIONS = (
     "The figures of 23 November 2026 were taken beside a dozen busy processes on the two cores, with precedence over "
-    "them; a busy machine takes up to a third more CPU seconds for the same instructions."
+    "them; they share caches all the same, which costs CPU seconds but no instructions."
 )
