@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.findings import CONDITIONS, SMALL, STARTUP
+from bench.findings import CONDITIONS, PACED, SMALL, STARTUP
 from bench.runs import Figures
 from bench.scaling import scaling
 from bench.tables import table
@@ -186,5 +186,5 @@ def _paced(found: Figures | None) -> str:
         f"each over {found['window_s']:.0f} s of the wall clock. Without a pace the run had x {found['headless']:.1f}, "
         f"on a machine that others used too (load {found['load']:.1f} on two cores). A pace that is out of reach slows "
         "the clock that is shown, and skips nothing: as far as both go, every record begins as that of the run without "
-        "a pace, byte for byte.\n\n" + table(head, rows)
+        "a pace, byte for byte.\n\n" + table(head, rows) + "\n\n" + PACED
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.findings import LONGEST
 from bench.runs import Figures
 from bench.tables import table
 
@@ -61,6 +62,7 @@ def _length(found: Figures | None) -> str:
         f"## Longer runs ({found['measured']})\n\n"
         "40 machines, 70 requests a second, record and requests.csv on disk.\n\n"
         + table(("requests", "CPU s", "ms a request", "peak MiB"), rows)
+        + (f"\n\n{LONGEST}" if "1000000" in found else "")
     )
 
 
