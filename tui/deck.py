@@ -111,9 +111,10 @@ class Deck:
         return self._events[1]
 
     def _life_of(self, view: ClusterView, request: int) -> list[Entry]:
-        """Kept for a quarter of a second of the record, since a long life is many pieces to read."""
+        """Kept for a quarter of a second of the record, or half a second of the wall: a long life is much to read."""
         moving = self.player.playing or self.player.follow
-        key = request, view.at_ps // (PS_PER_S // 4) if moving else view.at_ps
+        kept_ps = max(PS_PER_S // 4, round(self.player.reached * PS_PER_S / 2))
+        key = request, view.at_ps // kept_ps if moving else view.at_ps
         if self._life[0] != key:
             row = view.requests.get(request)
             ended = next((each for each in reversed(view.ended) if each.request == request), None)
