@@ -43,6 +43,7 @@ class Fairness:
     news_ps: int = field(init=False)
     split: bool = field(init=False)
     machines: list[_Machine] = field(init=False)
+    serves: list[str] = field(init=False)
     arrived: dict[int, e.Arrived] = field(init=False, factory=dict)
     preemptions: dict[int, int] = field(init=False, factory=dict)
     landed_ps: dict[int, int] = field(init=False, factory=dict)
@@ -52,6 +53,7 @@ class Fairness:
         self.news_ps = to_ps(scenario.router.report_every_s) + 4 * to_ps(scenario.network.control_latency_s)
         self.split = {machine.group.pool for machine in self.cluster.machines} == {"prefill", "decode"}
         self.machines = [_Machine() for _ in self.cluster.machines]
+        self.serves = [machine.group.pool for machine in self.cluster.machines]
 
     def read(self, ample: bool) -> Iterator[str]:
         """Everything unfair; what only shows where memory is ample is left out where it is not."""
@@ -80,7 +82,7 @@ class Fairness:
         return self.run.started.machines[machine].name
 
     def _pool(self, pool: str) -> list[int]:
-        return [index for index, machine in enumerate(self.cluster.machines) if machine.group.pool == pool]
+        return [index for index, serves in enumerate(self.serves) if serves == pool]
 
     def _assigned(self, entry: e.Assigned) -> Iterator[str]:
         """A choice of machines, held against what the others had to do."""
@@ -198,6 +200,8 @@ class Fairness:
             machine.prefilling = []
             if not machine.prompts:
                 machine.no_prompts_since_ps = entry.at_ps
+        elif isinstance(entry, e.MachineMoved):
+            self.serves[entry.machine] = e.PoolCode(entry.pool).name.lower()
         elif isinstance(entry, e.Landed):
             self.landed_ps[entry.request] = entry.at_ps
         elif isinstance(entry, e.RequestEnded):
