@@ -64,15 +64,16 @@ def _bars(panels: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]]) -> Any:
         names = [design["name"] for design in asked[0][1]["designs"]]
         thick = 0.8 / len(names)
         for index, (colour, name) in enumerate(zip(_colours(), names, strict=False)):
+            scale = 1000 if sought == "power" else 1
             values = [
-                next((one["value"] or 0.0 for one in outcome["designs"] if one["name"] == name), 0.0)
+                next(((one["value"] or 0.0) / scale for one in outcome["designs"] if one["name"] == name), 0.0)
                 for _, outcome in asked
             ]
             at = [row + (index - (len(names) - 1) / 2) * thick for row in range(len(asked))]
             axes.barh(at, values, height=thick * 0.9, color=colour, label=name)
         axes.set_yticks(range(len(asked)), [said.replace(", ", "\n") for said, _ in asked])
         axes.invert_yaxis()
-        axes.set(xlabel=UNITS[sought], title=TITLES[sought])
+        axes.set(xlabel="kW" if sought == "power" else UNITS[sought], title=TITLES[sought])
         axes.grid(visible=False, axis="y")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=6)
     return figure
@@ -129,16 +130,18 @@ def _grid(outcome: Mapping[str, Any], picture: Pictured) -> Any:
     figure, axes = _figure()
     design = next(one for one in outcome["designs"] if one["name"] == picture.name)
     groups = [f"{group['pool']} machines ({group['hardware']})" for group in design["machines"]]
-    firsts = [counts[0] for counts, _ in picture.grid]
-    seconds = [counts[1] for counts, _ in picture.grid]
+    shown = [cell for cell in picture.grid if cell[1] > 0]
     if outcome["objective"] == "throughput":
-        shades: dict[str, Any] = {"c": [rate for _, rate in picture.grid], "cmap": "viridis"}
-        label, title = "highest rate that passed, requests/s", "splits tried"
+        shades: dict[str, Any] = {"c": [rate for _, rate in shown], "cmap": "viridis"}
+        label, title = "highest rate that passed, requests/s", "splits tried (hollow: at rates that were too high)"
     else:
-        shades = {"c": [min(ratio, 2.0) for _, ratio in picture.grid], "cmap": "RdYlGn_r", "vmin": 0.5, "vmax": 1.5}
+        shades = {"c": [min(ratio, 2.0) for _, ratio in shown], "cmap": "RdYlGn_r", "vmin": 0.5, "vmax": 1.5}
         label, title = "worst percentile over its limit", f"clusters tried at {design['rate_rps']:g} requests/s"
-    drawn = axes.scatter(firsts, seconds, marker="s", s=90, **shades)
-    figure.colorbar(drawn, ax=axes, label=label)
+    hollow = [counts for counts, value in picture.grid if not value > 0]
+    axes.scatter(*_apart(hollow), marker="s", s=90, facecolors="none", edgecolors="#9aa5b1")
+    figure.colorbar(
+        axes.scatter(*_apart([cell[0] for cell in shown]), marker="s", s=90, **shades), ax=axes, label=label
+    )
     best = design["counts"]
     axes.plot(best[0], best[1], marker="*", color="black", markersize=13, linestyle="")
     axes.annotate("answer", (best[0], best[1]), textcoords="offset points", xytext=(8, 8))
@@ -146,6 +149,10 @@ def _grid(outcome: Mapping[str, Any], picture: Pictured) -> Any:
     for axis in (axes.xaxis, axes.yaxis):
         axis.get_major_locator().set_params(integer=True)
     return figure
+
+
+def _apart(counts: Sequence[tuple[int, ...]]) -> tuple[list[int], list[int]]:
+    return [one[0] for one in counts], [one[1] for one in counts]
 
 
 def _pareto(outcome: Mapping[str, Any]) -> Any:

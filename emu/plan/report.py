@@ -21,7 +21,7 @@ CAPTIONS = {
     "rates": "What each design's answer completes at rates around its own, and its worst percentile over the limit.",
     "pareto": "Every design's answer by its throughput and what it takes; the line is the front.",
     "latencies": "Latencies of each answer, at its rate.",
-    "designs": "What each design carries, costs or draws; within a group in the order of the legend.",
+    "designs": "What each design carries, costs or draws; bars in the order of the legend. No bar: it cannot.",
     "split": "Clusters that the search tried; the star is its answer.",
 }
 STYLE = """
