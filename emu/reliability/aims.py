@@ -90,7 +90,7 @@ def _world(seed: int) -> Scenario:
     direction: Any = "get" if seed % 5 in (1, 3) else "put"
     transfer = evolve(drawn.transfer, direction=direction, lease_s=1.0, heartbeat_s=0.2, max_flight_s=1.0)
     workload = evolve(drawn.workload, requests=rows if blocks else drawn.workload.requests)
-    network = evolve(drawn.network, bandwidth_factor=(1.0, 0.01, 0.1, 0.003)[seed % 4])
+    network = evolve(drawn.network, bandwidth_factor=(1.0, 0.01, 0.1, 0.02)[seed % 4])
     scheduler = evolve(drawn.scheduler, prefill_batch_tokens=(2048, 2048, 64)[seed % 3])
     world = evolve(drawn, faults=(), machines=machines, transfer=transfer, workload=workload)
     return evolve(world, scheduler=scheduler, network=network)
