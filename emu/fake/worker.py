@@ -130,14 +130,13 @@ class FakeWorker:
         self.memory.write(piece.blocks[: -(-piece.count // self._block_tokens)], content)
 
     def leave(self, left: tuple[int, ...], grown: tuple[tuple[int, int], ...]) -> None:
-        # what leaves has decoded with its own blocks, which may be another's from now on; of an attempt that was given
-        # up they may be another's by now
+        # what leaves has decoded with its own blocks, which may be another's from now on, also of one that leaves after
+        # it; of an attempt that was given up they may be another's by now
         for request_id in left:
             gone = self._sequences.get(request_id)
             if gone is not None and self._model.is_fenced(request_id, gone.attempt):
                 del self._sequences[request_id]
-        self._grow([lent for lent in grown if lent[0] in left])
-        for request_id in left:
+            self._grow(lent for lent in grown if lent[0] == request_id)
             self._leave(request_id)
 
     def curb(self) -> bool:

@@ -8,7 +8,7 @@ from small_clusters import Row, Written, rows, scenario_of, scenarios, written
 
 from emu.fake.model import KvMemory
 from emu.record.entries import RequestEnded, Status
-from emu.scenario.schema import Router, Scenario, Transfer
+from emu.scenario.schema import Router, Scenario, Scheduler, Transfer
 
 
 def answers(run: Written) -> dict[int, tuple[int, int]]:
@@ -43,6 +43,14 @@ def test_who_fails_alone_leaves_no_trace_in_the_blocks_that_the_next_one_gets() 
     alone = answers(written(scenario_of(1, 1, kv_blocks=2000), [(0, 800, 200), (0, 840, 2)]))
     assert [end.status for end in run.of(RequestEnded)] == [Status.FAILED, Status.COMPLETED]
     assert answers(run) == {1: alone[1]}
+
+
+def test_who_sits_out_may_have_got_the_block_of_one_who_was_preempted_before_it() -> None:
+    """Both leave with the same batch: what the first has said it read before the second wrote there."""
+    scheduler = Scheduler(prefill_batch_tokens=16, decode_batch=2)
+    requests: list[Row] = [(0, 60, 200), (0, 100, 90), (0, 100, 100)]
+    tight = written(scenario_of(0, 0, 1, kv_blocks=25, scheduler=scheduler), requests)
+    assert answers(tight) == answers(written(scenario_of(0, 0, 3), requests))
 
 
 def test_a_wrong_byte_is_loud(monkeypatch: pytest.MonkeyPatch) -> None:
