@@ -116,6 +116,19 @@ def page(results: Sequence[Result]) -> Iterator[str]:
                 yield f"- {alarm['law']}: {alarm['what']}"
 
 
+def seen_by_examples(looked: Sequence[Result]) -> Iterator[str]:
+    """Which planted bugs the example-based tests see, so that nobody needs a fuzzer for them."""
+    seen = [f"`{each['bug']}`" for each in looked if not each["passes"]]
+    yield ""
+    yield "## Beside the example-based tests"
+    yield ""
+    yield (
+        f"`python -m bench.planted.pass_examples` plants each bug and runs those tests of the control plane that draw "
+        f"nothing. Of {len(looked)} bugs looked at so far they let {len(looked) - len(seen)} through. They see, and "
+        f"the list should not have: {', '.join(seen) or 'none'}."
+    )
+
+
 def mutation(mutants: Sequence[Result]) -> Iterator[str]:
     """What mutants came to."""
     killed = [mutant for mutant in mutants if mutant["killed"]]
@@ -139,8 +152,9 @@ def mutation(mutants: Sequence[Result]) -> Iterator[str]:
 def main(files: tuple[Path, ...]) -> None:
     """Write docs/bug_finding.md from the results that were kept."""
     lines = list(page([result for file in files for result in read(file)]))
-    mutants = read(HERE / "mutants.jsonl")
-    DOC.write_text("\n".join([*lines, *(mutation(mutants) if mutants else ())]) + "\n")
+    looked, mutants = read(HERE / "examples.jsonl"), read(HERE / "mutants.jsonl")
+    lines += [*(seen_by_examples(looked) if looked else ()), *(mutation(mutants) if mutants else ())]
+    DOC.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
