@@ -131,7 +131,8 @@ def _longer(section: Section, times: int) -> Section:
 def _longer_workload(source: WorkloadSource, times: int) -> WorkloadSource:
     patience_s = None if source.client_timeout_s is None else times * source.client_timeout_s
     rows = tuple(evolve(row, at_s=times * row.at_s) for row in source.requests)
-    return evolve(source, requests=rows, client_timeout_s=patience_s)
+    backoff_s = times * source.retry_backoff_s
+    return evolve(source, requests=rows, client_timeout_s=patience_s, retry_backoff_s=backoff_s)
 
 
 def _without_yardstick(entry: e.Entry) -> e.Entry:
