@@ -1,11 +1,17 @@
 """Every page as text: what it says at a moment, at any size, and what its keys lead to."""
 
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+
 import pytest
 from kept_runs import deck_of, faulty, hello
 
+from emu.commands.look import open_reader
+from emu.view.reader import INDEX
 from emu.view.rows import NEVER
 from tui.deck import PAGES, Deck, violation
 from tui.glyphs import plain, width_of
+from tui.player import Player
 from tui.scene import Intent
 
 SIZES = ((80, 24), (200, 50), (120, 36), (40, 10), (20, 5), (60, 12))
@@ -155,6 +161,20 @@ def test_curves_share_the_time_of_the_run() -> None:
     assert "TTFT p50" in said
     assert "decode pool" in said
     assert "curves begin" in text(deck_of(hello(), 0.0), "latency") or "latency" in said
+
+
+def test_curves_of_a_record_that_grows_are_those_of_one_that_is_read_at_once(tmp_path: Path) -> None:
+    folder = Path(copytree(faulty(), tmp_path / "copy", ignore=ignore_patterns(INDEX)))
+    growing = open_reader(folder)
+    deck = Deck(Player(growing))
+    for second in range(1, 30, 3):
+        growing.advance(until_ps=second * 10**12)
+        deck.player.seek(second * 10**12)
+        deck.open("latency")
+        grown = text(deck, "latency")
+        fresh = Deck(Player(growing, deck.player.at_ps))
+        assert grown == text(fresh, "latency")
+    growing.close()
 
 
 def test_nothing_chosen_is_said() -> None:

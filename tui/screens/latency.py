@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from emu.view.survey import PS_PER_S, Interval, percentile_s
+from emu.view.survey import PS_PER_S, Interval, Survey, percentile_s
 from tui.glyphs import Line, Span, clock, curve, fit, resample, thousands
 from tui.scene import Scene
 from tui.screens.page import Page, centred, heading
@@ -58,18 +58,38 @@ class Latency(Page):
     name = "latency"
     hints = (("[ ]", "marks"), ("g", "go to a time"))
 
+    def __init__(self) -> None:
+        self._of: tuple[Survey, int] | None = None  # which survey, and how long its intervals were
+        self._over: list[list[float | None]] = []  # the curves' values of intervals that are over
+
+    def _values(self, survey: Survey) -> list[list[float | None]]:
+        """Of each interval those of all curves. What is over does not change, and is worked out once."""
+        of = (survey, survey.interval_ps)
+        if (
+            self._of is None
+            or self._of[0] is not survey
+            or self._of[1] != survey.interval_ps
+            or len(self._over) >= len(survey.intervals)
+        ):
+            self._of, self._over = of, []
+        each_s = survey.interval_ps / PS_PER_S
+        found = [[each.value(one, each_s) for each in CURVES] for one in survey.intervals[len(self._over) :]]
+        self._over += found[:-1]
+        return [*self._over, found[-1]]
+
     def draw(self, scene: Scene, width: int, height: int) -> list[Line]:
         intervals = scene.survey.intervals
         if len(intervals) < 2:
             return centred(["curves begin when two seconds were read"], width, height)
         each_s = scene.survey.interval_ps / PS_PER_S
-        shown = [each for each in CURVES if any(each.value(now, each_s) for now in intervals)]
+        values = zip(*self._values(scene.survey), strict=True)
+        shown = [(each, of_it) for each, of_it in zip(CURVES, values, strict=True) if any(of_it)]
         rows = max(1, min(4, (height - 2) // max(1, len(shown))))
         room = max(10, width - LABEL)
         now = min(len(intervals) - 1, scene.view.at_ps // scene.survey.interval_ps)
         lines: list[Line] = [heading("latency", f"{each_s:.0f} s an interval; ▏ is now, what is dim lies ahead")]
-        for each in shown:
-            lines += _curve_lines(each, intervals, each_s, now, room, rows)
+        for each, of_it in shown:
+            lines += _curve_lines(each, of_it, now, room, rows)
         end_ps = len(intervals) * scene.survey.interval_ps
         axis = f"{clock(0)}".ljust(room // 2) + f"{clock(end_ps // 2)}"
         lines = lines[: height - 1]
@@ -77,10 +97,7 @@ class Latency(Page):
         return lines
 
 
-def _curve_lines(
-    each: Curve, intervals: Sequence[Interval], each_s: float, now: int, room: int, rows: int
-) -> list[Line]:
-    values = [each.value(interval, each_s) for interval in intervals]
+def _curve_lines(each: Curve, values: Sequence[float | None], now: int, room: int, rows: int) -> list[Line]:
     columns = resample(values, room)
     top = max((value for value in columns if value is not None), default=0.0)
     here = values[now]
