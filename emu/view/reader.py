@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from attrs import asdict, define, field, fields
 
-from emu.record.entries import Entry, StepFinished, StepStarted
+from emu.record.entries import Entry, StepStarted
 from emu.record.slo import Limit
 from emu.record.start import RunStarted
 from emu.view import snapshot
@@ -160,27 +160,27 @@ class Reader:
     def _entries_about(self, offset: int, stop: int, request: int) -> Iterator[Entry]:
         """Only lines that may be about it are decoded: those that name it, and the end of the step that prefills it."""
         number = b"%d" % request
-        named = b'"request":%b,' % number
-        members = tuple(mark % number for mark in (b",%b,", b"[%b,", b",%b]", b"[%b]"))
+        needles = tuple(mark % number for mark in (b'"request":%b,', b",%b,", b"[%b,", b",%b]", b"[%b]"))
         ends = b""  # how the line of that step's end begins, behind its time
         while offset < stop:
             lines = self.recording.lines(offset, min(1 << 20, stop - offset))
             if not lines:
                 return
-            for line in lines.splitlines(keepends=True):
-                if line.startswith(_STARTED):
-                    about_it = any(member in line for member in members)
-                elif line.startswith(_FINISHED):
-                    about_it = bool(ends) and ends in line
-                else:
-                    about_it = named in line
-                if about_it:
-                    (entry,) = self.recording.decode(line, offset)
-                    if isinstance(entry, StepStarted) and any(piece.request == request for piece in entry.prefills):
-                        ends = b'"machine":%d,' % entry.machine
-                    elif isinstance(entry, StepFinished):
-                        ends = b""
-                    yield entry
+            at = 0
+            for start in (*_lines_with(lines, needles), len(lines)):
+                if ends and (line := _end_of_step(lines[at:start], ends)):
+                    yield from self.recording.decode(line, offset)
+                    ends = b""
+                at = lines.find(b"\n", start) + 1 or len(lines)
+                line = lines[start:at]
+                members = needles[1:] if line.startswith(_STARTED) else needles[:1]
+                if line.startswith(_FINISHED) or not any(needle in line for needle in members):
+                    at = start
+                    continue
+                (entry,) = self.recording.decode(line, offset)
+                if isinstance(entry, StepStarted) and any(piece.request == request for piece in entry.prefills):
+                    ends = b'"machine":%d,' % entry.machine
+                yield entry
             offset += len(lines)
 
     def _fold(self, entries: list[Entry]) -> None:
@@ -261,3 +261,25 @@ def _restore_survey(survey: Survey, values: dict[str, Any]) -> None:
     survey.kinds = {mark.mark for mark in survey.marks}
     survey.symptoms.extend(Symptom(*symptom) for symptom in values["symptoms"])
     survey.left_out = values["left_out"]
+
+
+def _lines_with(lines: bytes, needles: tuple[bytes, ...]) -> list[int]:
+    """Where those lines begin that have any of the needles, in order: sooner found in all at once than line by line."""
+    starts = set()
+    for needle in needles:
+        at = lines.find(needle)
+        while at >= 0:
+            starts.add(lines.rfind(b"\n", 0, at) + 1)
+            at = lines.find(needle, at + 1)
+    return sorted(starts)
+
+
+def _end_of_step(lines: bytes, ends: bytes) -> bytes:
+    """The first line that says so of that machine's step, or nothing."""
+    at = lines.find(_FINISHED)
+    while at >= 0:
+        line = lines[at : lines.find(b"\n", at) + 1]
+        if ends in line:
+            return line
+        at = lines.find(_FINISHED, at + 1)
+    return b""
