@@ -49,7 +49,7 @@ def machine_rules(
         to_ps(transfer.lease_s),
         rules,
         limits.block_tokens,
-        to_ps(_outlasting_flights_s(transfer)),
+        to_ps(outlasting_flights_s(transfer)),
         incarnation,
         transfer.direction == "get",
         is_faulty(scenario),
@@ -57,7 +57,7 @@ def machine_rules(
     )
 
 
-def _outlasting_flights_s(transfer: Transfer) -> float:
+def outlasting_flights_s(transfer: Transfer) -> float:
     """How long a machine waits, by its clock, until what was posted has ended, or may not be posted any more: also if
     its clock is as fast as clocks may be, and that of whoever posts as slow. A right to post lasts 3/4 of a lease."""
     if not transfer.clock_error:

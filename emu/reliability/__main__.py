@@ -17,16 +17,16 @@ from typing import Any
 
 from emu.refusal import Refusal
 from emu.reliability.page import page
-from emu.reliability.parts import Size, curves, made, matrix, names, tables, tally
+from emu.reliability.parts import BUILT_FOR, Size, built_by, curves, made, matrix, names, tables, tally
 from emu.sweep.journal import Journal
 from emu.sweep.version import program_version
 
 
-def make(size: Size, journal: Journal, jobs: int, until_s: float) -> bool:
-    """Make all pieces that are not kept yet, `jobs` at a time; false where the time was up before."""
+def make(size: Size, journal: Journal, jobs: int, until_s: float, only: str = "") -> bool:
+    """Make all pieces that are not kept yet, `jobs` at a time; false where any is still missing at the end."""
     with ProcessPoolExecutor(jobs) as pool:
         for stage in names(size):
-            missing = iter([name for name in stage if name not in journal.results])
+            missing = iter([name for name in stage if name not in journal.results and name.startswith(only)])
             full = matrix(journal.results).done()
             running: dict[Future[dict[str, Any]], str] = {}
             try:
@@ -38,9 +38,9 @@ def make(size: Size, journal: Journal, jobs: int, until_s: float) -> bool:
             except KeyboardInterrupt:
                 pool.shutdown(cancel_futures=True)
                 raise
-            if any(name not in journal.results for name in stage):
+            if any(name not in journal.results for name in stage) and not only:
                 return False
-    return True
+    return all(name in journal.results for stage in names(size) for name in stage)
 
 
 def _start(
@@ -66,6 +66,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0, help="of arrivals in each whole cluster")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="pieces that are made at once")
     parser.add_argument("--minutes", type=float, help="after which the page is made of what there is; 0: at once")
+    parser.add_argument("--only", choices=(BUILT_FOR,), default="", help="these pieces, whoever has made the others")
     parser.add_argument("--keep", type=Path, help="where pieces are kept [results/reliability/PROGRAM]")
     parser.add_argument("--out", type=Path, default=Path("docs/reliability.md"))
     arguments = parser.parse_args()
@@ -78,9 +79,9 @@ def main() -> int:
             made_by = journal.results.get("program", {}).get("program")
             if made_by is None:
                 journal.add("program", {"program": program})
-            elif made_by != program and arguments.minutes != 0:
+            elif made_by != program and arguments.minutes != 0 and not arguments.only:
                 raise Refusal(f"--keep {keep}", f"expected pieces of this program, {program}, or --minutes 0")
-            complete = make(size, journal, arguments.jobs, until_s)
+            complete = make(size, journal, arguments.jobs, until_s, arguments.only)
             kept = journal.results
     except Refusal as refusal:
         sys.stderr.write(f"{refusal}\n")
@@ -89,7 +90,9 @@ def main() -> int:
         sys.stderr.write("\nstopped; the same command goes on from here\n")
         return 130
     cells, moves, plans, runs = tables(kept), matrix(kept), tally(kept), curves(kept)
-    arguments.out.write_text(page(cells, moves, plans, runs, size, kept["program"]["program"], complete=complete))
+    arguments.out.write_text(
+        page(cells, moves, plans, runs, size, kept["program"]["program"], complete=complete, built=built_by(kept))
+    )
     bad = any(cell.bad for found in cells.values() for cell in found.values())
     return int(bad or bool(moves.broken or plans.bad) or any(curve.broken for curve in runs))
 

@@ -33,20 +33,20 @@ def fill(seeds: range, full: frozenset[Cell] = frozenset()) -> Matrix:
     for seed in seeds:
         matrix.worlds += 1
         plain = _world(seed)
-        traced = _aim_all(matrix, plain)
+        traced = aim_all(matrix, plain)
         most_s = plain.transfer.max_flight_s  # no write is later than that
         plan = (evolve(x, by_s=min(x.by_s or 0.0, most_s) or None) for x in draw_plan(seed, plain, 1, _FIRST))
-        _aim_all(matrix, evolve(plain, faults=tuple(plan)))
+        aim_all(matrix, evolve(plain, faults=tuple(plan)))
         for number, move in enumerate(moves()):
             if any(matrix.wants(move, column) for column in COLUMNS):
                 lead = _LEADS[(seed + number) % len(_LEADS)]
                 world = _led(plain, traced, move, lead, seed)
                 if world is not None:
-                    _aim_all(matrix, world, move)
+                    aim_all(matrix, world, move)
     return matrix
 
 
-def _aim_all(matrix: Matrix, world: Scenario, only: Move | None = None) -> Traced:
+def aim_all(matrix: Matrix, world: Scenario, only: Move | None = None) -> Traced:
     """Aim into every stay of a world, or into those that end in this move."""
     traced = trace(world)
     matrix.runs += 1
@@ -120,7 +120,7 @@ def _expired(found: Traced, stay: Stay) -> bool:
     """A lease of the attempt ran out while it was still in that state."""
     table, state, _ = stay.move
     for other in found.stays:
-        ran_out = other.move[2] in ("expire", "give up")
+        ran_out = other.move[2] in ("expire", "give up", "withdraw")
         if other.key == stay.key and ran_out and other.end_ps > stay.start_ps:
             return any(
                 mine.key == stay.key

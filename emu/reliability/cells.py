@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from attrs import asdict, define, evolve, field
 
+from emu.reliability.orphans import bound_s
 from emu.reliability.phases import PHASES, Stay, stays
 from emu.reliability.trial import Trial, Trials
 from emu.scenario.draw import KINDS
@@ -66,7 +67,7 @@ class Cell:
         self.tokens_again += trial.recovery.prompt_tokens_again + max(
             0, trial.recovery.tokens_made - trial.recovery.tokens_had
         )
-        if not trial.clean:
+        if not trial.clean or trial.longest_orphan_s > bound_s(trial.scenario):
             self.bad.append(repr(trial.scenario.faults))
 
 

@@ -34,6 +34,20 @@ MESSAGE_OF: Final = {
 }
 Move = tuple[str, str, str]  # table, state, event
 Cell = tuple[Move, str]  # and column
+_BY_ITSELF: Final = (
+    "the machine makes it itself, in the step of a prompt with one token to come; a Cancel waits for that step's end"
+)
+UNREACHABLE: Final[dict[Cell, str]] = {
+    (("source", "draining", "acknowledge"), "lease expires"): (
+        "its destination has committed, which ends the lease there; that of the source is over when it drains"
+    ),
+    (("attempt", "prefilling", "prefilled"), "lease expires"): "it decodes where it is: no lease is ever out",
+    **{
+        (move, column): _BY_ITSELF
+        for move in (("attempt", "prefilling", "end"), ("source", "streaming", "give up"))
+        for column in ("lose", "duplicate")
+    },
+}
 
 
 @define(eq=False)
@@ -51,7 +65,12 @@ class Matrix:
 
     def wants(self, move: Move, column: str) -> bool:
         cell = (move, column)
-        return cell not in self.full and self.reached[cell] < WANTED and self.tried[cell] < TRIES
+        return (
+            cell not in self.full
+            and cell not in UNREACHABLE
+            and self.reached[cell] < WANTED
+            and self.tried[cell] < TRIES
+        )
 
     def done(self) -> frozenset[Cell]:
         """Cells that are full, or hopeless."""
@@ -96,6 +115,8 @@ class Matrix:
         event = move[2]
         if column in ("lose", "duplicate") and event not in MESSAGE_OF:
             return "no message makes this move"
+        if (move, column) in UNREACHABLE:
+            return UNREACHABLE[move, column]
         if not self.met[move]:
             return "the move was never met"
         if move in self.instant and not any(self.reached[move, other] for other in COLUMNS):

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from attrs import evolve
+
+from emu.reliability import orphans
 from emu.reliability.cells import Cell, why_not
 from emu.reliability.matrix import COLUMNS, WANTED, Matrix, moves
 from emu.reliability.parts import Size
 from emu.reliability.phases import PHASES
 from emu.reliability.plans import Tally
 from emu.reliability.rolling import Curve
-from emu.scenario.draw import KINDS
+from emu.scenario.draw import KINDS, draw_scenario
 
+_WHY_SO_LONG = (
+    "A fault costs a loan at most its blocks x (two leases, two sweeps, the longest flight), by slow clocks, and as "
+    "long as its machine stands still besides; each plan that takes longer is named below. It is more than a lease and "
+    "a sweep: a destination that nobody tells renews the right to post until its own lease ends, a put may be posted "
+    "until that right ends, and land a whole flight later. To free blocks before would be to have others write them."
+)
 _SHORT = ("queued", "prefilling", "moving, 1st half", "moving, 2nd half", "decode not told", "not acked", "decoding")
 
 
@@ -24,8 +33,9 @@ def page(
     program: str,
     *,
     complete: bool,
+    built: str = "",
 ) -> str:
-    """All of it, as Markdown."""
+    """All of it, as Markdown; `built` is the program that made the built worlds, if that is another."""
     asked = f"--plans {size.plans} --worlds {size.worlds} --seconds {size.seconds:g}"
     less = (
         ""
@@ -52,7 +62,7 @@ def page(
             _grid(cells, kinds),
             _rest(cells, kinds),
         ]
-    parts += [_costs(tables), _moves(matrix), _drawn(tally)]
+    parts += [_costs(tables), _moves(matrix, built), _drawn(tally)]
     runs = list(curves)
     parts += [_curve(curve) for curve in runs] + _overload(runs)
     return "\n\n".join(parts) + "\n"
@@ -96,7 +106,7 @@ def _costs(tables: Mapping[str, Mapping[tuple[str, str], Cell]]) -> str:
     return "\n".join(["## What a strike costs", "", *lines])
 
 
-def _moves(matrix: Matrix) -> str:
+def _moves(matrix: Matrix, built: str) -> str:
     lines = [f"| table | in state | next move | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 3) + "|"]
     reasons: dict[str, list[str]] = {}
     for move in moves():
@@ -113,8 +123,9 @@ def _moves(matrix: Matrix) -> str:
             "## Every move of the transition tables",
             "",
             "How often a fault struck an attempt that was in a state and would have made that move next, in "
-            f"{matrix.runs} runs over {matrix.worlds} drawn worlds, with puts and with gets; a cell that "
-            f"has {WANTED} is not aimed at any more.",
+            f"{matrix.runs} runs over {matrix.worlds} drawn worlds, with puts and with gets, and over those that were "
+            f"built for the rarest moves (`emu/reliability/built.py`{f', by the program {built}' if built else ''}); a "
+            f"cell that has {WANTED} is not aimed at any more.",
             "",
             *lines,
             "",
@@ -129,13 +140,16 @@ def _moves(matrix: Matrix) -> str:
 
 def _drawn(tally: Tally) -> str:
     share = 100 * tally.struck_live / max(1, tally.plans)
+    bound_s = orphans.bound_s(evolve(draw_scenario(0), faults=()))
+    held = "within" if tally.longest_orphan_s <= bound_s else "beyond"
     bad = "\n".join(f"- seed {seed}: {what}" for seed, what in tally.bad[:40]) or "None broke anything."
     return (
         "## Drawn plans\n\n"
         f"{tally.plans} plans, drawn from seeds by `emu.scenario.draw`, each against a small cluster of its own; "
         f"{tally.struck_live} of them ({share:.1f} %) struck a live request. {tally.requests} requests had to "
         f"complete, {tally.lost} were lost, {tally.corrupted} answers were corrupted; the longest orphan lasted "
-        f"{tally.longest_orphan_s:.2f} s. Plans that broke something: {len(tally.bad)}.\n\n{bad}"
+        f"{tally.longest_orphan_s:.2f} s, {held} the {bound_s:.1f} s that the protocol takes at most. {_WHY_SO_LONG} "
+        f"Plans that broke something: {len(tally.bad)}.\n\n{bad}"
     )
 
 

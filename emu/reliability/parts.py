@@ -13,18 +13,22 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from emu.reliability.aims import fill
+from emu.reliability.built import BUILT, fill_built
 from emu.reliability.cells import Cell, table
 from emu.reliability.matrix import Matrix
 from emu.reliability.plans import BATCH, Tally, batch
 from emu.reliability.rolling import Curve, crash_of_a_tenth, measured, rolling_restart, shipped, surge
 from emu.reliability.trial import Trials
 from emu.scenario.draw import KINDS
+from emu.sweep.version import program_version
 
 DIRECTIONS: Final = ("put", "get")
 ROUND: Final = 4  # pieces of moves that are aimed alike
 WORLDS: Final = 25  # of one piece
 AIMED_AT: Final = 3  # requests in each phase, for each kind
 CAPACITY_RPS: Final = 24.0  # where the goodput of overload.toml's machines peaks
+
+BUILT_FOR: Final = "built/"
 
 Kept = Mapping[str, dict[str, Any]]
 
@@ -47,6 +51,7 @@ def names(size: Size) -> Iterator[tuple[str, ...]]:
     pieces = [f"moves/{first}" for first in range(0, size.worlds, WORLDS)]
     for first in range(0, len(pieces), ROUND):
         yield tuple(pieces[first : first + ROUND])
+    yield tuple(f"{BUILT_FOR}{name}" for name in BUILT)
     yield tuple(f"plans/{first}" for first in range(0, size.plans, BATCH))
 
 
@@ -60,6 +65,8 @@ def made(name: str, size: Size, full: frozenset[tuple[Any, str]]) -> dict[str, A
     if kind == "moves":
         first = int(rest)
         return fill(range(first, min(first + WORLDS, size.worlds)), full=full).document()
+    if kind == "built":
+        return {**fill_built(rest, full).document(), "program": program_version()}
     if kind == "plans":
         return batch(int(rest), min(int(rest) + BATCH, size.plans)).document()
     return CURVES[rest](size).document()
@@ -77,9 +84,16 @@ def tables(kept: Kept) -> dict[str, dict[tuple[str, str], Cell]]:
 
 def matrix(kept: Kept) -> Matrix:
     total = Matrix()
-    for document in _those(kept, "moves/"):
-        total.add(Matrix.of(document))
+    for prefix in ("moves/", BUILT_FOR):
+        for document in _those(kept, prefix):
+            total.add(Matrix.of(document))
     return total
+
+
+def built_by(kept: Kept) -> str:
+    """The programs that made the pieces of built worlds, if they are others than that of all the rest."""
+    made_by = {document["program"] for document in _those(kept, BUILT_FOR)}
+    return ", ".join(sorted(made_by - {kept.get("program", {}).get("program")}))
 
 
 def tally(kept: Kept) -> Tally:

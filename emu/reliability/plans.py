@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from attrs import asdict, define, field
 
+from emu.reliability.orphans import bound_s
 from emu.reliability.trial import Trials
 from emu.scenario.draw import draw_scenario
 
@@ -67,8 +68,10 @@ def batch(first: int, end: int) -> Tally:
         tally.corrupted += len(trial.corrupted)
         tally.orphan_block_s += trial.orphan_block_s
         tally.longest_orphan_s = max(tally.longest_orphan_s, trial.longest_orphan_s)
-        if not trial.clean:
+        orphaned = trial.longest_orphan_s > bound_s(scenario)
+        if orphaned or not trial.clean:
             what = [*trial.broken]
+            what += [f"an orphan of {trial.longest_orphan_s:.2f} s"] if orphaned else []
             what += [f"{len(trial.lost)} lost"] if trial.lost else []
             what += [f"{len(trial.corrupted)} corrupted"] if trial.corrupted else []
             tally.bad.append((seed, ", ".join(what)))

@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from emu.record import entries as e
 from emu.reliability.aims import fill
-from emu.reliability.matrix import Matrix, moves
+from emu.reliability.built import BUILT, fill_built
+from emu.reliability.matrix import COLUMNS, UNREACHABLE, WANTED, Matrix, moves
 from emu.reliability.trace import trace
 from emu.scenario.draw import draw_scenario
 
@@ -36,3 +39,32 @@ def test_cells_that_were_not_reached_say_why() -> None:
     matrix = Matrix()
     assert matrix.why_not(("source", "granted", "compute"), "lose") == "no message makes this move"
     assert matrix.why_not(("source", "open", "grant"), "lose") == "the move was never met"
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_a_built_world_makes_its_moves_often_and_late(name: str) -> None:
+    world, made = BUILT[name]
+    traced = trace(world())
+    assert traced.broken == ()
+    assert set(made) <= set(moves())
+    for move in made:
+        stays = [stay for stay in traced.stays if stay.move == move and stay.end_ps - stay.start_ps > 2 * 10**11]
+        assert len(stays) >= WANTED
+
+
+def test_an_acknowledgement_that_comes_while_its_source_drains_is_struck() -> None:
+    move, column = ("source", "draining", "acknowledge"), "cancel"
+    others = frozenset((move, other) for other in COLUMNS if other != column)
+    matrix = fill_built("draining", others)
+    assert matrix.broken == []
+    assert matrix.reached[move, column] == WANTED
+    assert set(matrix.tried) == {(move, column)}
+
+
+def test_what_cannot_be_reached_says_so_and_is_not_aimed_at() -> None:
+    matrix = Matrix()
+    for (move, column), reason in UNREACHABLE.items():
+        assert move in moves()
+        assert column in COLUMNS
+        assert not matrix.wants(move, column)
+        assert matrix.why_not(move, column) == reason

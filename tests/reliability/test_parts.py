@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from attrs import evolve
 
 from emu.reliability import __main__ as command
+from emu.reliability.built import BUILT
+from emu.reliability.matrix import Matrix
+from emu.reliability.orphans import bound_s
 from emu.reliability.page import page
-from emu.reliability.parts import CURVES, DIRECTIONS, ROUND, Size, made, matrix, names, tables, tally
+from emu.reliability.parts import CURVES, DIRECTIONS, ROUND, Size, built_by, made, matrix, names, tables, tally
 from emu.reliability.plans import BATCH, batch
-from emu.scenario.draw import KINDS
+from emu.scenario.draw import KINDS, draw_scenario
+from emu.scenario.schema import Fault
 from emu.sweep.journal import Journal
 
 
 def test_every_piece_has_a_name_and_moves_come_in_rounds() -> None:
     stages = list(names(Size(plans=1000, worlds=260, seconds=1.0)))
     assert len(stages[0]) == len(CURVES) + len(DIRECTIONS) * len(KINDS)
-    assert all(len(stage) <= ROUND for stage in stages[1:-1])
+    assert all(len(stage) <= ROUND for stage in stages[1:-2])
+    assert stages[-2] == tuple(f"built/{name}" for name in BUILT)
     assert len(stages[-1]) == 1000 // BATCH
     every = [name for stage in stages for name in stage]
     assert len(every) == len(set(every))
@@ -67,3 +74,36 @@ def test_another_program_takes_nothing_over(
     monkeypatch.setattr("sys.argv", [*asked, "--minutes", "0"])
     assert command.main() == 0
     assert "with the program another" in out.read_text()
+
+
+def test_built_worlds_are_made_again_without_the_rest_and_say_by_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = {**Matrix().document(), "program": "mine"}
+    monkeypatch.setattr(command, "names", lambda _: iter([("plans/0",), ("built/ready",)]))
+
+    def start(*arguments: Any) -> bool:
+        for name in arguments[1]:
+            journal.add(name, built)
+        return False
+
+    monkeypatch.setattr(command, "_start", start)
+    with Journal(tmp_path) as journal:
+        journal.add("program", {"program": "another"})
+        assert not command.make(Size(1, 0, 1.0), journal, 1, float("inf"), "built/")
+        assert "plans/0" not in journal.results
+        assert built_by(journal.results) == "mine"
+        written = page(
+            {}, matrix(journal.results), tally({}), [], Size(1, 0, 1.0), "another", complete=True, built="mine"
+        )
+    assert "by the program mine" in written
+    assert "within the 36.3 s" in written
+
+
+def test_an_orphan_may_last_two_leases_two_sweeps_and_a_flight_by_slow_clocks() -> None:
+    scenario = evolve(draw_scenario(1), faults=())
+    timed = evolve(scenario.transfer, lease_s=3.0, heartbeat_s=0.5, max_flight_s=4.0, clock_error=0.0)
+    assert bound_s(evolve(scenario, transfer=timed)) == 11.0
+    pause = Fault(kind="pause", machine="decode-0", at_s=1.0, heal_after_s=2.0)
+    assert bound_s(evolve(scenario, transfer=timed, faults=(pause,))) == 13.0
+    assert bound_s(scenario) == pytest.approx((2 * 12.0 + 10.5) / 0.95)
