@@ -64,7 +64,7 @@ def _pair(
         name=name,
         model="llama2-70b",
         machines=groups,
-        router=Router(prefill_queue_limit_tokens=1_000_000, retry_backoff_s=backoff_s),
+        router=Router(policy="jsq", prefill_queue_limit_tokens=1_000_000, retry_backoff_s=backoff_s),
         scheduler=Scheduler(decode_batch=decode_batch),
         transfer=moved,
         workload=WorkloadSource(requests=tuple(rows), client_timeout_s=600.0, client_retries=1),
@@ -126,7 +126,8 @@ def _fenced() -> Scenario:
     unheard = _all("lose", "Heartbeat", _SOURCE, _TARGET, count=10)
     untold = _all("lose", "Cancel", "router", _SOURCE, count=REQUESTS)
     late = Fault(kind="late_write", by_s=2.6, machines=(_SOURCE, _TARGET), count=REQUESTS)
-    return _pair("fenced", (late, unheard, untold), backoff_s=4.0)
+    slower = _all("delay", "Abandon", _SOURCE, _TARGET, by_s=1.0)  # than the signal
+    return _pair("fenced", (late, unheard, untold, slower), backoff_s=4.0)
 
 
 def _abandoned() -> Scenario:
@@ -134,13 +135,6 @@ def _abandoned() -> Scenario:
     unheard = _all("lose", "Heartbeat", _SOURCE, _TARGET, count=30)
     faults = (_slow(80.0, heal_after_s=1.0), unheard)
     return _pair("abandoned", faults, prompt_tokens=1100, output_tokens=20, backoff_s=12.0, max_flight_s=12.0)
-
-
-def _ungranted() -> Scenario:
-    """No grant arrives; a destination's lease runs out under a prefill whose source never heard of it."""
-    lost = _all("lose", "Grant", _TARGET, _SOURCE, count=56)
-    faults = (_slow(40.0), lost)
-    return _pair("ungranted", faults, prompt_tokens=1100, output_tokens=20, apart_s=6.0, backoff_s=90.0)
 
 
 def _full(direction: str, *more: Fault) -> Scenario:
@@ -169,7 +163,6 @@ BUILT: Final[dict[str, tuple[Callable[[], Scenario], tuple[Move, ...]]]] = {
     ),
     "fenced": (_fenced, (("destination", "fenced", "signal"),)),
     "abandoned": (_abandoned, (("destination", "fenced", "abandon"),)),
-    "ungranted": (_ungranted, (("source", "open", "compute"),)),
     "full": (lambda: _full("put"), (("destination", "queued", "lend"),)),
     "offered": (lambda: _full("get"), (("source", "computed", "acknowledge"),)),
     "withdrawn": (lambda: _full("get", *_cancels(2, 4.5)), (("source", "computed", "withdraw"),)),
