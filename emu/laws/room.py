@@ -32,11 +32,13 @@ class Room:
         self.laws = (self.watermark, self.alone, self.source)
         self._names, self._books, self._least = names, books, rules.watermark_blocks
         self._capacities = [book.free_blocks for book in books]
+        self._grew = [(-1, 0)] * len(books)  # when a run of steps ended last, and by how many blocks it says it grew
         self._flying: dict[tuple[int, int], list[int]] = {}  # request and attempt -> its source, and puts under way
         self._faults = False
         self.handlers: Handlers = {
             e.Reserved: self._reserved,
             e.StepStarted: self._started,
+            e.StepFinished: self._finished,
             e.RequestEnded: self._ended,
             e.TransferStarted: self._posted,
             e.Landed: self._landed,
@@ -51,7 +53,14 @@ class Room:
         at_ps, machine, request, _, _, blocks, _ = entry
         free = self._books[machine].free_blocks
         if free - blocks < self._least[machine] and free != self._capacities[machine]:
-            self._below(at_ps, machine, request, free - blocks)
+            grew_ps, grown = self._grew[machine]
+            if grew_ps == at_ps:  # among it what the coming step takes, which is taken behind what is lent
+                free += grown
+            if free - blocks < self._least[machine]:
+                self._below(at_ps, machine, request, free - blocks)
+
+    def _finished(self, entry: e.StepFinished) -> None:
+        self._grew[entry[1]] = (entry[0], entry[10])
 
     def _started(self, entry: e.StepStarted) -> None:
         if not entry.prefills:
