@@ -88,6 +88,9 @@ class Machine:
     staying: int = field(init=False, default=0)  # prompts not prefilled yet that will decode here
     standoff: Standoff = field(init=False)
     look: bool = field(init=False, default=False)  # something may start, or must end, at the next step boundary
+    _tried_again: dict[int, None] = field(
+        init=False, factory=dict
+    )  # requests whose older attempts end at that boundary
     _handlers: dict[type, Callable[[Any, int], tuple[Command, ...]]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -141,19 +144,29 @@ class Machine:
         """The batch to run from now on, if any, with what comes before it and what goes with it."""
         scheduler = self.scheduler
         self.look = False
-        before = self._grants(now) if self.receiver.queue else ()
+        before = self._end_older(now) if self._tried_again else ()
+        if self.receiver.queue:
+            before += self._grants(now)
         batch = scheduler.next_batch()
         if scheduler.preempted or scheduler.failed:
             before += tuple(self._gave_way(now))
             if batch is None:  # what a failed sequence had is free, and nobody would look again
                 before += self._grants(now)
-                return Plan(before, None, (), scheduler.gone, tuple(scheduler.decoder.grown))
+        if batch is None:
+            return Plan(before, None, (), scheduler.gone, tuple(scheduler.decoder.grown))
         after: tuple[Command, ...] = ()
-        if batch is not None and batch.prefills:
+        if batch.prefills:
             for sequence in scheduler.prefilling:
                 if sequence.peer != self.rules.index and not sequence.delivered:
                     after += self.sender.started(sequence, batch.layer_wise, now)
         return Plan(before, batch, after)
+
+    def at_death(self, steps_done: int | None) -> InStep:
+        """What it was at, so many steps into a batch (None: nothing ran), as it wrote down where its next process finds
+        it. What a process that nobody has taken in yet found there itself is still to be told."""
+        if self.epoch == UNADMITTED:
+            return self.rules.found
+        return () if steps_done is None else self.scheduler.in_step(steps_done)
 
     def settle(self, steps_done: int) -> None:
         """To be called before blocks are asked for in the middle of a leap, of which so many steps are done."""
@@ -191,7 +204,7 @@ class Machine:
         return not attempts.barred or (message.request.request_id, message.attempt) not in attempts.barred
 
     def _assigned(self, assign: Assign, now: int) -> tuple[Command, ...]:
-        self._count(assign.number)
+        self._take_in(assign)
         request = assign.request
         sequence = Sequence(request, assign.attempt, Phase.QUEUED, assign.decode_machine)
         if self.scheduler.blocks_wanted(sequence) > self.pool.capacity:
@@ -209,6 +222,19 @@ class Machine:
             self.sender.begin(sequence)
         return ()
 
+    def _take_in(self, message: Assign | Reserve) -> None:
+        """Only the newest attempt of a request goes on here: the router's word that the others are over may be lost.
+        They end between steps."""
+        if message.attempt or message.number <= self.counted:
+            self._tried_again[message.request.request_id] = None
+            self.look = True
+        self._count(message.number)
+
+    def _end_older(self, now: int) -> tuple[Command, ...]:
+        older = [key for request_id in self._tried_again for key in self.attempts.older(request_id)]
+        self._tried_again.clear()
+        return self._cancelled(Cancel(tuple(older), now, self.term), now) if older else ()
+
     def _count(self, number: int) -> None:
         """Messages come in the order of their numbers, unless some are late or lost."""
         if number == self.counted + 1:
@@ -220,7 +246,7 @@ class Machine:
             self.skipped.discard(number)
 
     def _reserve_asked(self, reserve: Reserve, now: int) -> tuple[Command, ...]:
-        self._count(reserve.number)
+        self._take_in(reserve)
         request = reserve.request
         self.receiver.ask(reserve, self.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens))
         if isinstance(self.receiver, Fetching):

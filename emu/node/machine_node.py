@@ -18,10 +18,8 @@ from emu.control.batch import Batch, InStep, StepResult
 from emu.control.machine import Machine
 from emu.control.machine_events import Drained, Event, Mismatch, PutFailed, Tick
 from emu.control.messages import (
-    UNADMITTED,
     Acknowledge,
     Assign,
-    Cancel,
     Grant,
     Heartbeat,
     Inquire,
@@ -135,15 +133,13 @@ class MachineNode:
 
         What it was at, as it wrote down where its next process finds it.
         """
-        if self.core.epoch == UNADMITTED:
-            return self.core.rules.found  # nobody has been told of it yet
         if not self._running or self._run is None:
-            return ()
+            return self.core.at_death(None)
         run, cut = self._run, self._worker.cut()
         run.add(cut)
         self._record(e.StepsCut(*self._run_entry(run)))
         self._run = None
-        return self.core.scheduler.in_step(cut.steps)
+        return self.core.at_death(cut.steps)
 
     def stalled(self, stall_ps: int) -> None:
         """This process has not run for so long. What came meanwhile is old, as the leave is that it gives to write."""
@@ -268,10 +264,7 @@ class MachineNode:
         self._ports.reports.changing(self._index)
         now = self._clock.now()
         self._record(e.Queued(now, self._index, assign.request.request_id, assign.attempt, assign.sent_ps))
-        again = assign.attempt or assign.number <= self.core.counted
         self._take(assign)
-        if again:
-            self._end_older(assign.request.request_id)
 
     def _granted(self, grant: Grant) -> None:
         self._record(e.Granted(self._clock.now(), self._index, grant.request_id, grant.attempt, grant.sent_ps))
@@ -284,20 +277,11 @@ class MachineNode:
         self._ports.reports.changing(self._index)
         if self._running:
             self.core.settle(self._worker.steps_done(now))
-        again = reserve.attempt or reserve.number <= self.core.counted
         commands = self.core.handle(reserve, now)
         if not self.core.rules.get:
             self._note_reservation(reserve, commands, now)
         self._carry_out(commands)
         self._look()
-        if again:
-            self._end_older(reserve.request.request_id)
-
-    def _end_older(self, request_id: int) -> None:
-        """Only the newest attempt of a request goes on here: the router's word that the others are over may be lost."""
-        older = self.core.attempts.older(request_id)
-        if older:
-            self.inbox.post(Cancel(older, self._clock.now(), self.core.term))
 
     def _acknowledged(self, acknowledge: Acknowledge) -> None:
         self._ports.reports.changing(self._index)

@@ -294,3 +294,41 @@ def test_two_machines_that_prefill_for_each_other_do_not_wait_in_a_circle() -> N
     network.submit([first_at_0, Job(10, 23, 5, 5, 0, 1), Job(10, 23, 5, 5, 1, 0)])
     network.run()
     assert len(network.ends) == 3
+
+
+def test_only_the_newest_attempt_of_a_request_goes_on() -> None:
+    """The router gave the first one up, and its word of that was lost: it ends with the step under way."""
+    core = machine(100)
+    begin(core, assign(1, 2))
+    again = core.handle(assign(1, 2)._replace(attempt=1, number=2), 1)
+    assert again == ()
+    core.handle(StepResult(1, ()), 2)
+    plan = core.next_batch(2)
+    assert [(over.request_id, over.attempt) for over in plan.before if isinstance(over, AttemptOver)] == [(1, 0)]
+    assert plan.batch is not None
+    assert [(piece.request_id, piece.attempt) for piece in plan.batch.prefills] == [(1, 1)]
+
+
+def test_a_machine_that_dies_says_who_was_in_its_step() -> None:
+    core = machine(100)
+    assert core.at_death(None) == ()
+    begin(core, assign(1, 2), assign(2, 2))
+    assert core.at_death(0) == ((1, 0, 0), (2, 0, 0))
+    core.handle(StepResult(1, ()), 1)
+    core.next_batch(1)
+    assert core.at_death(3) == ((1, 0, 4), (2, 0, 4))
+    back = Machine(MachineRules(HERE, 100, LAYERS, LEASE, incarnation=1, found=((1, 0, 4),)))
+    assert back.at_death(None) == ((1, 0, 4),), (
+        "dead again before anybody took it in: what it found is still to be told"
+    )
+
+
+def test_who_leaves_with_no_batch_behind_is_told_at_once() -> None:
+    core = machine(100)
+    begin(core, assign(1, 2))
+    core.handle(StepResult(1, ()), 1)
+    assert core.next_batch(1).gone == ()
+    core.handle(StepResult(40, (1,)), 2)
+    plan = core.next_batch(2)
+    assert plan.batch is None
+    assert plan.gone == (1,)
