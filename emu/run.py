@@ -133,8 +133,7 @@ def build(
     first_line = cluster.started(workload).line() if file is not None else ""
     log = Log(folds if witness is None else (*folds, witness), file, first_line)
     seated = Seated(cluster.seats, Contract(log.write, clock.now))
-    source = scenario.workload
-    max_tokens = None if source.max_tokens == "exact" else source.max_tokens
+    max_tokens = None if scenario.workload.max_tokens == "exact" else scenario.workload.max_tokens
     outputs: Sequence[int] = workload.output_tokens
     if max_tokens is not None:
         outputs = [min(tokens, max_tokens) for tokens in outputs]
@@ -142,24 +141,7 @@ def build(
     site = Site(cluster, clock, log, model, seated)
     strikes = None if witness is None else site.with_faults(witness)
     wire, link, reports = (strikes.wire, strikes.link, strikes.reports) if strikes is not None else site.world()
-    submit = site.submit if strikes is None else strikes.succession.hear_client
-    client_parts = (
-        *(clock, workload, model, cluster.alone, log, max_tokens),
-        *(scenario.seed, submit, site.tokens_so_far),
-    )
-    client = FakeClient(*client_parts)
-    if strikes is not None and witness is not None:
-        from emu.fake.fickle_client import FickleClient
-
-        client = strikes.client = strikes.succession.client = FickleClient(
-            *client_parts,
-            resend=strikes.succession.hear_again,
-            has_attempt=witness.has_attempt,
-            patience_ps=None if source.client_timeout_s is None else to_ps(source.client_timeout_s),
-            retries=source.client_retries,
-            backoff_ps=to_ps(source.retry_backoff_s),
-            latest_attempt=witness.attempt,
-        )
+    client = _client(site, workload, max_tokens, strikes)
     heartbeat_ps, classes = to_ps(scenario.transfer.heartbeat_s), cluster.classes
 
     def node_of(index: int, incarnation: int, own: Clock, found: InStep = ()) -> MachineNode:
@@ -194,6 +176,31 @@ def build(
         strikes.succession.seat(0)
         strikes.plan_all(scenario)
     return Run(cluster, clock, log, client, link, site.routers, site.nodes, seated, strikes)
+
+
+def _client(site: Site, workload: Workload, max_tokens: int | None, strikes: Strikes | None) -> FakeClient:
+    """All clients; where faults may strike, those that lose patience and ask again."""
+    scenario = site.cluster.scenario
+    submit = site.submit if strikes is None else strikes.succession.hear_client
+    parts = (
+        *(site.clock, workload, site.model, site.cluster.alone, site.log, max_tokens),
+        *(scenario.seed, submit, site.tokens_so_far),
+    )
+    if strikes is None:
+        return FakeClient(*parts)
+    from emu.fake.fickle_client import FickleClient
+
+    source, witness = scenario.workload, strikes.witness
+    client = strikes.client = strikes.succession.client = FickleClient(
+        *parts,
+        resend=strikes.succession.hear_again,
+        has_attempt=witness.has_attempt,
+        patience_ps=None if source.client_timeout_s is None else to_ps(source.client_timeout_s),
+        retries=source.client_retries,
+        backoff_ps=to_ps(source.retry_backoff_s),
+        latest_attempt=witness.attempt,
+    )
+    return client
 
 
 def _witness() -> Witness:
