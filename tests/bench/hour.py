@@ -13,13 +13,17 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from emu.commands.look import open_reader
 from emu.commands.screens import OPEN_S
 from emu.execute import execute
 from emu.scenario.load import load
-from emu.view.reader import INDEX
+from emu.view.reader import INDEX, Reader
 from emu.view.survey import PS_PER_S
+from tui.deck import Deck
+from tui.player import Player
 
 SCENARIO = """
 name = "an-hour"
@@ -69,34 +73,31 @@ def make(folder: Path, machines: tuple[int, int], rate: float, seconds: int) -> 
     say(f"made {folder.name}: {summary['entries']:,} entries in {summary['cpu_s']:.0f} s of CPU")
 
 
-def first(folder: Path) -> None:
-    """Without an index: to the first screen, and to the end."""
-    from emu.commands.look import open_reader
-    from tui.deck import Deck
-    from tui.player import Player
-
+def opened(folder: Path, how: str) -> tuple[Reader, Deck, Callable[[], str]]:
+    """To the first screen; what it took since then can be asked for."""
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
+
+    def spent() -> str:
+        return f"{time.perf_counter() - began_s:.2f} s ({time.process_time() - began_cpu_s:.2f} s of CPU)"
+
     reader = open_reader(folder)
     reader.advance(OPEN_S, PS_PER_S)
     deck = Deck(Player(reader))
     deck.draw(deck.scene(), *SIZE)
-    say(f"    first opening: the first screen after {spent(began_s, began_cpu_s)}")
+    say(f"    {how}: the first screen after {spent()}")
+    return reader, deck, spent
+
+
+def first(folder: Path) -> None:
+    """Without an index: to the first screen, and to the end."""
+    reader, _, spent = opened(folder, "first opening")
     reader.advance()
-    say(f"    all of it read, and its index made, after {spent(began_s, began_cpu_s)}; {peak_mb():.0f} MB at the most")
+    say(f"    all of it read, and its index made, after {spent()}; {peak_mb():.0f} MB at the most")
 
 
 def again(folder: Path) -> None:
     """With its index: to the first screen, and to drawn moments."""
-    from emu.commands.look import open_reader
-    from tui.deck import Deck
-    from tui.player import Player
-
-    began_s, began_cpu_s = time.perf_counter(), time.process_time()
-    reader = open_reader(folder)
-    reader.advance(OPEN_S, PS_PER_S)
-    deck = Deck(Player(reader))
-    deck.draw(deck.scene(), *SIZE)
-    say(f"    opened again: the first screen after {spent(began_s, began_cpu_s)}")
+    reader, deck, _ = opened(folder, "opened again")
     draws = random.Random("seeks")
     walls, cpus = [], []
     for _ in range(SEEKS):
@@ -112,10 +113,6 @@ def again(folder: Path) -> None:
             f"p99 {times[SEEKS * 99 // 100]:.0f} ms, at the most {times[-1]:.0f} ms {name}"
         )
     say(f"    {peak_mb():.0f} MB of memory at the most")
-
-
-def spent(began_s: float, began_cpu_s: float) -> str:
-    return f"{time.perf_counter() - began_s:.2f} s ({time.process_time() - began_cpu_s:.2f} s of CPU)"
 
 
 def peak_mb() -> float:
