@@ -74,11 +74,6 @@ class Succession:
     _nursery: trio.Nursery | None = field(init=False, default=None)
     _draining: dict[int, int] = field(init=False, factory=dict)  # machines that are to leave, and their incarnation
 
-    @property
-    def current(self) -> RouterNode:
-        """The newest router, which may be gone."""
-        return self.seats[-1].node
-
     def seat(self, term: int) -> Seat:
         """Put a router of this term in its place."""
         seat = Seat(term, self.reports, self.log, self.client)

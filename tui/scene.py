@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from attrs import frozen
 
 from emu.record.entries import Entry
-from emu.view.cluster import ClusterView, RequestView
+from emu.view.cluster import ClusterView
 from emu.view.incident import Finding
 from emu.view.rows import NEVER
 from emu.view.survey import MarkView, Survey
@@ -67,8 +67,3 @@ class Intent(NamedTuple):
 
 
 NOTHING: Final[tuple[Intent, ...]] = ()
-
-
-def chosen_request(scene: Scene) -> RequestView | None:
-    """The selected request, while it is open."""
-    return scene.view.requests.get(scene.request)

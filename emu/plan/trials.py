@@ -79,10 +79,6 @@ class Found:
         return inf if self.stopped else max((value for value, _, _ in self.ratios.values()), default=0.0)
 
     @property
-    def surely_passed(self) -> bool:
-        return self.passed and all(high < 1 for _, _, high in self.ratios.values())
-
-    @property
     def surely_failed(self) -> bool:
         return bool(self.stopped) or any(low >= 1 for _, low, _ in self.ratios.values())
 

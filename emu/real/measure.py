@@ -42,7 +42,7 @@ class Bench:
     """Two machines of a cluster: steps run on the first, and copies go to the second."""
 
     def __init__(self, clock: WallClock, source: TorchWorker, target: TorchWorker, kv_bytes_per_token: int) -> None:
-        self._clock, self._source, self._target = clock, source, target
+        self._clock, self._source = clock, source
         self._shape = source.shape
         self._mail: Signal = clock.signal("nobody")
         self._landed: Signal = clock.signal("landed")
