@@ -136,10 +136,12 @@ class MachineNode:
         if not self._running or self._run is None:
             return self.core.at_death(None)
         run, cut = self._run, self._worker.cut()
+        found = self.core.at_death(cut.steps)
+        self.core.settle(cut.steps)  # so that blocks are written down which stepping would have taken
         run.add(cut)
         self._record(e.StepsCut(*self._run_entry(run)))
         self._run = None
-        return self.core.at_death(cut.steps)
+        return found
 
     def stalled(self, stall_ps: int) -> None:
         """This process has not run for so long. What came meanwhile is old, as the leave is that it gives to write."""
