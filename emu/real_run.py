@@ -20,7 +20,8 @@ from emu.cluster import Cluster, is_faulty, to_ps
 from emu.control.machine_events import Drained
 from emu.control.messages import Message
 from emu.fake.costs import alone_ps
-from emu.node.machine_node import MachineNode, MachinePorts
+from emu.node.machine_node import MachineNode
+from emu.node.ports import MachinePorts
 from emu.node.router_node import RouterNode
 from emu.policies.contract import Contract
 from emu.policies.seats import Seated

@@ -19,8 +19,8 @@ from emu.fake.clock import HeapClock
 from emu.fake.link import FakeLink
 from emu.fake.model import FakeModel
 from emu.node.codes import POOLS
-from emu.node.machine_node import MachineNode, MachinePorts
-from emu.node.ports import Client, Clock, Recorder, Reports
+from emu.node.machine_node import MachineNode
+from emu.node.ports import Client, Clock, MachinePorts, Recorder, Reports
 from emu.node.router_node import RouterNode
 from emu.policies.contract import Contract
 from emu.policies.seats import Seated

@@ -21,8 +21,8 @@ from emu.fake.model import FakeModel, KvMemory
 from emu.fake.reports import FakeReports
 from emu.fake.wire import FakeWire
 from emu.fake.worker import FakeWorker
-from emu.node.machine_node import MachineNode, MachinePorts
-from emu.node.ports import Clock
+from emu.node.machine_node import MachineNode
+from emu.node.ports import Clock, MachinePorts
 from emu.node.router_node import RouterNode
 from emu.policies.seats import Seated
 from emu.record.log import Log

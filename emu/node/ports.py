@@ -8,10 +8,13 @@ machine's own clock. Whatever is emulated must stay out of here.
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
+from attrs import frozen
+
 from emu.control.batch import Batch
 from emu.control.commands import End, Fail, PostSignal, Put, Reject
 from emu.control.messages import LoadReport, Message
 from emu.control.messages import Signal as SignalMessage
+from emu.control.transfer.chunks import LayerRange
 from emu.record.entries import Entry
 
 
@@ -158,3 +161,21 @@ class Reports(Protocol):
     def collect(self) -> Iterable[LoadReport]:
         """The reports that have reached the router since the last call, the latest of each machine."""
         ...
+
+
+Checksum = Callable[[tuple[int, ...], tuple[LayerRange, ...]], tuple[int, ...]]
+"""Of what stands in these blocks, one for each of these ranges of layers."""
+
+
+@frozen(eq=False, repr=False)
+class MachinePorts:
+    """The world around one machine."""
+
+    clock: Clock
+    worker: Worker
+    link: KvLink
+    wire: Wire
+    client: Client
+    recorder: Recorder
+    reports: Reports
+    checksum: Checksum | None = None  # None: nothing is ever garbled

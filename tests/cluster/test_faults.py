@@ -9,7 +9,7 @@ from small_clusters import PS_PER_MS, Keep, Row, Written, rows, scenario_of, sce
 
 from emu.cluster import Cluster
 from emu.control.messages import LoadReport
-from emu.node.machine_node import MachineNode
+from emu.node.checksums import Checksums
 from emu.record import entries as e
 from emu.run import build
 from emu.scenario.schema import Delay, Fault, Scenario
@@ -226,7 +226,7 @@ def test_a_post_that_fails_lands_nowhere_and_is_followed_by_no_signal() -> None:
 
 
 def test_corruption_is_loud_where_nobody_compares_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MachineNode, "_checked", lambda _, message: message)
+    monkeypatch.setattr(Checksums, "checked", lambda _, message: message)
     plain, corrupt = puts(Fault(kind="corrupt", nth=2))
     digests = [{entry.request: entry.output_digest for entry in found.of(e.RequestEnded)} for found in (plain, corrupt)]
     changed = {request for request in digests[0] if digests[0][request] != digests[1].get(request)}

@@ -18,7 +18,7 @@ from emu.control.mixed import Scheduler
 from emu.control.pools import Load
 from emu.control.prefill import PrefillQueue
 from emu.control.recovery import Recovery
-from emu.control.request import Move
+from emu.control.request import Move, Request
 from emu.control.request import Sequence as DecodingSequence
 from emu.control.router import Router
 from emu.control.standoff import Standoff
@@ -30,7 +30,8 @@ from emu.fake.client import FakeClient
 from emu.fake.link import LinkPort
 from emu.fake.wire import WirePort
 from emu.fake.worker import FakeWorker
-from emu.node.machine_node import MachineNode
+from emu.node.hands import Hands
+from emu.node.steps import Steps
 from emu.policies.scheduling import OwnScheduling
 from emu.record import entries as e
 from emu.scenario.schema import Network, Scenario, Transfer
@@ -59,11 +60,11 @@ def _both(*changes: Change) -> Change:
     return apply
 
 
-def _late_stamps(_: Any, node: Any, release: c.Release) -> None:
-    node._record(
+def _late_stamps(_: Any, hands: Any, release: c.Release) -> None:
+    hands._write(
         e.Released(
-            node._clock.now() - 10**9,
-            node._index,
+            hands._clock.now() - 10**9,
+            hands._index,
             release.request_id,
             release.attempt,
             release.loan,
@@ -92,10 +93,10 @@ def _ends_twice(original: Any, client: FakeClient, machine: int, end: c.End) -> 
     original(client, machine, end)
 
 
-def _ends_at_commit(original: Any, node: Any, commit: c.Commit) -> None:
-    sequence = next(s for s in node.core.scheduler.decoder.ready if s.request.request_id == commit.message.request_id)
-    original(node, commit)
-    node._ports.client.ended(node._index, c.End(sequence.request, 0, "cancelled", "", 1, 0, 0))
+def _ends_at_commit(original: Any, hands: Any, commit: c.Commit) -> None:
+    original(hands, commit)
+    request = Request(commit.message.request_id, 1, 1, 0)
+    hands._client.ended(hands._index, c.End(request, 0, "cancelled", "", 1, 0, 0))
 
 
 def _reserves_for_rejected(original: Any, router: Router, submit: Any, now: int) -> Any:
@@ -141,10 +142,10 @@ def _always_the_latest(_: Any, decoder: Decoder, _most: int) -> DecodingSequence
     return max(decoder.running.values(), key=lambda s: (s.request.arrived_ps, s.request.request_id))
 
 
-def _forgets_runs(original: Any, node: Any) -> None:
-    if node._run is not None and node._run.sequences:
-        node._run = None
-    original(node)
+def _forgets_runs(original: Any, steps: Steps) -> None:
+    if steps.run is not None and steps.run.sequences:
+        steps.run = None
+    original(steps)
 
 
 def _says_half_the_time(patch: pytest.MonkeyPatch) -> None:
@@ -274,11 +275,11 @@ class Bite:
 
 
 BITES = (
-    Bite("time-forward", _around(MachineNode, "_release", _late_stamps)),
+    Bite("time-forward", _around(Hands, "_release", _late_stamps)),
     Bite("sent-before-received", _around(WirePort, "send", _instant_wire)),
     Bite("liveness", _around(WirePort, "send", _grants_dawdle), scenario_of(transfer=Transfer(lease_s=1000.0))),
     Bite("ends-once", _around(FakeClient, "ended", _ends_twice)),
-    Bite("silent-after-end", _around(MachineNode, "_commit", _ends_at_commit)),
+    Bite("silent-after-end", _around(Hands, "_commit", _ends_at_commit)),
     Bite(
         "rejected-costs-nothing",
         _around(Router, "_submitted", _reserves_for_rejected),
@@ -293,7 +294,7 @@ BITES = (
     Bite("batch-members", _around(Scheduler, "_stop", _names_it_twice), rows=CROWD + FEW),
     Bite("context-sum", _around(Decoder, "leave", _keeps_context), rows=FEW + CROWD),
     Bite("preemptions-bounded", _around(Decoder, "victim", _always_the_latest), BLIND, LONG, (200, 53)),
-    Bite("steps-never-overlap", _around(MachineNode, "_close_run", _forgets_runs), rows=CROWD),
+    Bite("steps-never-overlap", _around(Steps, "close", _forgets_runs), rows=CROWD),
     Bite("steps-agree", _says_half_the_time),
     Bite("busy-and-idle", _says_half_the_time),
     Bite(
@@ -328,7 +329,7 @@ BITES = (
         ((0, 2000, 2),) * 5,
     ),
     Bite("reservation-order", _around(Receiver, "ask", _last_first), BLIND, CROWD, (200, 20)),
-    Bite("littles-law", _around(MachineNode, "_preempt", _ignored), TIGHT, CROWD, (200, 60)),
+    Bite("littles-law", _around(Hands, "_preempt", _ignored), TIGHT, CROWD, (200, 60)),
     Bite("no-idle-with-work", _around(Scheduler, "_take_prompts", _waits_for_company)),
     Bite(
         "bounded-stall",

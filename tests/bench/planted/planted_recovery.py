@@ -85,8 +85,8 @@ RECOVERING = (
     Planted(
         "cut-unsaid",
         f"{NODE}.halt",
-        "if not self._running or self._run is None:",
-        "if not self._running or self._run is None or not self._run.steps:",
+        "if not steps.running or steps.run is None:",
+        "if not steps.running or steps.run is None or not steps.run.steps:",
         "a crash in the first steps of a batch is not written down",
         window=True,
     ),

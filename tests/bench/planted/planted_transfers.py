@@ -144,8 +144,8 @@ TRANSFERS = (
     Planted(
         "leap-sees-old-blocks",
         f"{NODE}._reserve_asked",
-        "if self._running:",
-        "if self._running and not self._ticking:",
+        "if self._steps.running:",
+        "if self._steps.running and not self._ticking:",
         "a reservation in the middle of a leap finds blocks free that steps have taken",
         window=True,
     ),
