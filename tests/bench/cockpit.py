@@ -1,122 +1,153 @@
-"""What the cockpit costs and how far it keeps up: python tests/bench/cockpit.py [--seconds 20] [--pace 10 inf].
+"""What the cockpit costs and how far it keeps up: PYTHONPATH=tests python -m bench.cockpit [--seconds 60] [--pace 10 inf].
 
-The 40-machine scenario runs in its own process while the application draws 200x50 screens without a terminal. Printed:
-the speed of the run alone and watched, screens a second, how long a key press takes to show (by the wall clock, and in
-CPU time of the screens' process, which others that run do not stretch), how old what is shown is, and how near each
-pace is held. Figures belong to the machine that they were measured on; nothing is asserted.
+The 40-machine scenario runs in its own process, and the cockpit on a terminal of 200x50 that this process holds: it
+types keys, one every fifth of a second whether or not the last one has shown, and takes the time from a key's byte to
+the last byte of the screen that follows it. Printed: the speed of the run alone and watched, screens a second, how long
+keys take and which take the longest, what they take of instructions and of CPU time, which no other process can
+stretch, how old what is shown is, and how near each pace is held. Nothing is asserted.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import fcntl
+import json
 import os
+import pty
+import re
+import select
+import struct
+import subprocess
 import sys
+import tempfile
+import termios
 import time
+from collections.abc import Sequence
+from itertools import cycle
 from math import inf, isinf
 from pathlib import Path
+from typing import Any, Final
 
+from bench.child import CHECKOUT, ENVIRONMENT
+from bench.seen import SCENARIO
 from emu.execute import execute
 from emu.scenario.load import load
-from emu.scenario.schema import Scenario
-from emu.view.reader import Reader
-from emu.view.survey import PS_PER_S
-from tui.app import Cockpit
-from tui.deck import Deck
-from tui.operate import Operator, slo_of
-from tui.player import Player
 
-SCENARIO = Path(__file__).parents[2] / "scenarios" / "splitwise_hh.toml"
-SIZE = (200, 50)
-KEYS = ("2", "3", "right", "5", "1", "2", "left", "8")
+SIZE: Final = (200, 50)
+EVERY_S: Final = 0.2
+LAST_S: Final = 1.0  # for the last key to show
+START_S: Final = 30.0  # to begin, to end
+KEYS: Final = {
+    **{number: number for number in "12345678"},
+    **{key: key for key in ",nbf[]o"},
+    "down": "\x1b[B",
+    "right": "\x1b[C",
+}
+PRESSED: Final = "1 2 right 3 down o 4 down 5 right 6 7 8 , n b f 2 3 8 [ ] f 5 4 1".split()
+"""Every page, the cursors in them, and the past: back 0.1 s, an entry on, one back, to a mark, and to the end again."""
+_MARK: Final = re.compile(rb"\x1b\]7007;(\d+)\x07")
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--seconds", type=float, default=20.0, help="of the wall clock, for each pace")
+    arguments.add_argument("--seconds", type=float, default=60.0, help="of the wall clock, for each pace")
     arguments.add_argument("--pace", type=float, nargs="*", default=[10.0, inf])
-    arguments.add_argument("--duration", type=float, default=600.0, help="of arrivals, in virtual seconds")
+    arguments.add_argument("--duration", type=float, default=1500.0, help="of arrivals, in virtual seconds")
+    arguments.add_argument("--slowest", type=int, default=5, help="keys to name")
     given = arguments.parse_args()
-    scenario = load(SCENARIO, (f"workload.duration_s={given.duration}",), None)
-    alone = load(SCENARIO, ("workload.duration_s=60",), None)
-    summary = execute(alone).summary
-    say(
-        f"alone: x{summary['virtual_s'] / summary['wall_s']:.1f}, "
-        f"{1e3 * summary['cpu_s'] / summary['virtual_s']:.1f} ms of CPU a virtual second, "
-        f"{summary['entries'] / summary['cpu_s']:,.0f} entries a CPU second"
-    )
+    summary = execute(load(SCENARIO, ("workload.duration_s=60",), None)).summary
+    alone = summary["entries"] / summary["cpu_s"]
+    say(f"alone: x{summary['virtual_s'] / summary['wall_s']:.1f}, {alone:,.0f} entries a CPU second")
     for pace in given.pace:
-        asyncio.run(watched(scenario, pace, given.seconds))
+        load_before = os.getloadavg()[0]
+        with tempfile.TemporaryDirectory() as room:
+            report = Path(room) / "report.json"
+            walls = typed(report, pace, given.duration, given.seconds)
+            tell(json.loads(report.read_text()), walls, pace, alone, given.slowest)
+        say(f"    load {load_before:.1f} before, {os.getloadavg()[0]:.1f} after")
 
 
-async def watched(scenario: Scenario, pace: float, seconds: float) -> None:
-    """One run at one pace, drawn and typed at."""
-    operator = Operator(scenario, None, pace)
-    reader = Reader(operator.folder, slo_of(scenario))
-    app = Cockpit(Deck(Player(reader, live=True, pace=pace)), operator)
-    shown: list[float] = []
-    old: list[float] = []
-    keys: list[float] = []
-    keys_cpu: list[float] = []
-    shown_cpu: list[tuple[float, float]] = []
-    sizes: list[tuple[float, int]] = []
-    draw = app.draw
-
-    def measured() -> None:
-        now_s = time.perf_counter()
-        sizes.append((now_s, reader.recording.size_bytes))
-        draw()
-        done_s = time.perf_counter()
-        shown.append(done_s)
-        shown_cpu.append((done_s, time.process_time()))
-        read = reader.read_bytes
-        waiting = next((at_s for at_s, size in sizes if size > read), done_s)
-        old.append(done_s - waiting)
-        del sizes[:-200]
-
-    app.draw = measured  # type: ignore[method-assign]
+def typed(report: Path, pace: float, duration_s: float, seconds: float) -> list[float]:
+    """How long each key took to show, in the order of the keys; inf of one that never did."""
+    ours, theirs = pty.openpty()
+    ends_s = time.perf_counter() + seconds + START_S
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.seen", str(pace), str(duration_s), str(report)],
+        cwd=CHECKOUT,
+        env={**ENVIRONMENT, "TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": f"{CHECKOUT}/tests"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    pressed: list[float] = []
+    shown: dict[int, float] = {}
+    keys, began_s = cycle(PRESSED), 0.0
+    rest, left = b"", False
     try:
-        async with app.run_test(size=SIZE) as pilot:
-            await asyncio.sleep(3.0)
-            shown.clear()
-            old.clear()
-            began_s, began_ps = time.perf_counter(), operator.now_ps
-            own_s, run_s, entries = time.process_time(), cpu_s(operator), app.player.view().entries
-            number = 0
-            while time.perf_counter() - began_s < seconds and operator.running:
-                await asyncio.sleep(0.2)
-                pressed_s, pressed_cpu_s = time.perf_counter(), time.process_time()
-                await pilot.press(KEYS[number % len(KEYS)])
-                at_s, cpu = next((each for each in shown_cpu if each[0] > pressed_s), (inf, inf))
-                keys.append(min(at_s, time.perf_counter()) - pressed_s)
-                keys_cpu.append(min(cpu, time.process_time()) - pressed_cpu_s)
-                number += 1
-            passed_s = time.perf_counter() - began_s
-            virtual_s = (operator.now_ps - began_ps) / PS_PER_S
-            own_s, run_s = time.process_time() - own_s, cpu_s(operator) - run_s
-            entries = app.player.view().entries - entries
+        while process.poll() is None and time.perf_counter() < ends_s:
+            now_s = time.perf_counter()
+            if began_s and not left and now_s >= began_s + seconds + LAST_S:
+                left = True
+                os.write(ours, b"q")
+            elif began_s and len(pressed) * EVERY_S <= now_s - began_s < seconds:
+                pressed.append(time.perf_counter())
+                os.write(ours, KEYS[next(keys)].encode())
+            if not select.select([ours], [], [], 0.005)[0]:
+                continue
+            try:
+                rest += os.read(ours, 1 << 16)
+            except OSError:
+                break
+            now_s = time.perf_counter()
+            for mark in _MARK.finditer(rest):
+                began_s = began_s or now_s
+                shown[int(mark[1])] = now_s
+            rest = rest[-20:] if not rest.endswith(b"\x07") else b""
     finally:
-        operator.close()
-        reader.close()
-    said = "unlimited" if isinf(pace) else f"x{pace:g}"
-    off = "" if isinf(pace) else f" ({100 * (virtual_s / passed_s / pace - 1):+.2f} % off)"
-    say(
-        f"{said}: reached x{virtual_s / passed_s:.2f}{off}, {len(shown) / passed_s:.1f} screens/s, "
-        f"key p50 {_p(keys, 50):.0f} ms p99 {_p(keys, 99):.0f} ms "
-        f"(of CPU {_p(keys_cpu, 50):.0f} and {_p(keys_cpu, 99):.0f} ms), "
-        f"behind the record p50 {_p(old, 50):.0f} ms p99 {_p(old, 99):.0f} ms"
-    )
-    say(
-        f"    the run: {entries / run_s:,.0f} entries a CPU second; "
-        f"the screens: {1e3 * own_s / len(shown):.1f} ms of CPU each, {100 * own_s / passed_s:.0f} % of a core"
-    )
+        os.close(ours)
+        process.terminate()
+        process.wait(timeout=START_S)
+    return [shown.get(number, inf) - at_s for number, at_s in enumerate(pressed, 1)]
 
 
-def cpu_s(operator: Operator) -> float:
-    """CPU time of the run's process so far."""
-    assert operator.process is not None
-    fields = Path(f"/proc/{operator.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def tell(found: dict[str, Any], walls: list[float], pace: float, alone: float, slowest: int) -> None:
+    passed, keys = found["passed"], found["keys"]
+    reached = passed["virtual_s"] / passed["wall_s"]
+    said = "unlimited" if isinf(pace) else f"x{pace:g} ({100 * (reached / pace - 1):+.2f} % off)"
+    rate = passed["entries"] / passed["run_cpu_s"]
+    old = sorted(found["old_s"])
+    say(
+        f"{said}: reached x{reached:.2f}, {found['screens'] / passed['wall_s']:.1f} screens/s, behind the record "
+        f"p50 {1e3 * _p(old, 50):.0f} ms p99 {1e3 * _p(old, 99):.0f} ms; "
+        f"the run: {rate:,.0f} entries a CPU second, {100 * rate / alone:.0f} % of alone"
+    )
+    say(
+        f"    a screen: {found['screen_instructions'] / 1e6:.1f} M instructions, {1e3 * found['screen_cpu_s']:.1f} ms; "
+        f"all that is done for one: {passed['instructions'] / found['screens'] / 1e6:.1f} M, "
+        f"{1e3 * passed['own_cpu_s'] / found['screens']:.1f} ms, {100 * passed['own_cpu_s'] / passed['wall_s']:.0f} % of a core"
+    )
+    for name, values, unit, scale in (
+        ("a key to its screen, wall", walls, "ms", 1e3),
+        ("the same, CPU of its thread", [key["cpu_s"] for key in keys], "ms", 1e3),
+        ("the same, instructions", [key["instructions"] for key in keys], "M", 1e-6),
+    ):
+        say(
+            f"    {name}: {len(values)} keys, p50 {scale * _p(values, 50):.0f} {unit}, p90 {scale * _p(values, 90):.0f}, "
+            f"p99 {scale * _p(values, 99):.0f}, at the most {scale * max(values):.0f}"
+        )
+    order = sorted(range(min(len(keys), len(walls))), key=lambda number: -walls[number])
+    for number in order[:slowest]:
+        key = keys[number]
+        say(
+            f"      {1e3 * walls[number]:4.0f} ms: {key['key']} on {key['page']}, "
+            f"{1e3 * key['cpu_s']:.0f} ms of CPU, {key['instructions'] / 1e6:.0f} M instructions"
+        )
+    say("    the longest goes of its event loop, by instructions:")
+    for instructions, cpu_s, did in found["goes"][:slowest]:
+        say(f"      {instructions / 1e6:.0f} M, {1e3 * cpu_s:.0f} ms of CPU: {did}")
 
 
 def say(words: str) -> None:
@@ -124,8 +155,8 @@ def say(words: str) -> None:
     sys.stdout.flush()
 
 
-def _p(values: list[float], percent: int) -> float:
-    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)] * 1e3
+def _p(values: Sequence[float], percent: int) -> float:
+    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
 
 
 if __name__ == "__main__":
