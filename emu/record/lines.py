@@ -49,21 +49,3 @@ def decode(line: str) -> Entry:
         return kind(**values)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an entry of a record: {line[:80]!r}") from error
-
-
-def decode_bulk(lines: bytes) -> list[Entry]:
-    """The entries of whole lines, each ended by a line feed, as `decode` gives them one by one. Raises ValueError.
-
-    It is the quick way: the order of a line's fields is taken to be that of the class.
-    """
-    entries: list[Entry] = []
-    for values in json.loads(b"[%b]" % lines[:-1].replace(b"\n", b",")):
-        name, *fields = values.values()
-        kind = _BY_NAME.get(name)
-        if kind is None:
-            raise ValueError(f"not an entry of a record: {values!r:.80}")
-        if kind is StepStarted:
-            fields[2] = tuple([PrefillSlice(*piece) for piece in fields[2]])
-            fields[3], fields[4] = tuple(fields[3]), tuple(fields[4])
-        entries.append(kind._make(fields))
-    return entries

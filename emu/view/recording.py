@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from emu.record.bulk import decode_bulk
 from emu.record.entries import Entry
-from emu.record.lines import decode_bulk
 from emu.record.start import RunStarted
 from emu.refusal import Refusal
 

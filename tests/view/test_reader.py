@@ -7,7 +7,8 @@ import pytest
 from command_runs import HELLO
 
 from emu.cli import status_of
-from emu.record.lines import decode, decode_bulk
+from emu.record.bulk import decode_bulk
+from emu.record.lines import decode
 from emu.refusal import Refusal
 from emu.view import index
 from emu.view.freeze import freeze
@@ -30,11 +31,6 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     assert status_of(["run", str(BURST), "--out", str(folder), "--quiet", *shorter]) == 0
     return folder
-
-
-def test_lines_in_bulk_are_lines_one_by_one(kept: Path) -> None:
-    lines = (kept / "record.jsonl").read_bytes().splitlines(keepends=True)[1:]
-    assert decode_bulk(b"".join(lines)) == [decode(line.decode()) for line in lines]
 
 
 def test_moments_in_any_order_are_those_of_a_fold_from_the_start(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
