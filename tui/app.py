@@ -48,6 +48,7 @@ class Cockpit(App[None]):
     def __init__(self, deck: Deck, operator: Operator | None = None, theme: str = "dark") -> None:
         super().__init__(ansi_color=True)
         self.deck = deck
+        deck.life_s = SLICE_S
         self.operator = operator
         self.frames = 0
         self._palette = Palette(theme)
@@ -85,7 +86,7 @@ class Cockpit(App[None]):
             wall_s, self._then_s = now_s - self._then_s, now_s
             more = False
             try:
-                more = self.player.tick(wall_s, SLICE_S)
+                more = self.deck.tick(wall_s, SLICE_S)
             except Refusal as refused:
                 self.say(str(refused))
             await asyncio.sleep(0 if more else IDLE_S)
@@ -99,7 +100,7 @@ class Cockpit(App[None]):
         if self.deck.message and now_s - self._said_s > SAY_S:
             self.deck.message = ""
         player = self.player
-        shown = (player.at_ps, player.end_ps, player.playing, player.reader.read_bytes, self.deck.message, player.live)
+        shown = (player.at_ps, player.end_ps, player.playing, self.deck.read_bytes, self.deck.message, player.live)
         if shown != self._shown and now_s - self._drawn_s > 0.5 / FRAMES_PER_S:  # where nothing moves, nothing is drawn
             self._shown = shown
             self.draw()

@@ -17,6 +17,7 @@ from emu.record.start import RunStarted
 from emu.view.cluster import ClusterView
 from emu.view.incident import Finding, findings
 from emu.view.rows import NEVER
+from emu.view.search import Search
 from emu.view.survey import PS_PER_S, Mark, MarkView
 from emu.view.words import Words
 from tui.frame import draw_screen
@@ -56,7 +57,11 @@ class Deck:
         }
         self.page: Page = self._pages["cluster"]
         self._events: tuple[int, list[Entry]] = (-1, [])
-        self._life: tuple[tuple[int, int], list[Entry]] = ((NEVER, NEVER), [])
+        self.life_s: float | None = None  # for reading a life in one go; None: all of it
+        self._search: Search | None = None  # for the life that was asked for last
+        self._life_ends = 0  # at which byte
+        self._judged: tuple[ClusterView | None, int, int, tuple[Finding, ...]] = (None, 0, 0, ())
+        self._laws: tuple[int, tuple[LawView, ...]] = (-1, ())
 
     def open(self, name: str) -> None:
         """Another page. Raises KeyError."""
@@ -80,6 +85,16 @@ class Deck:
                 self.broken.append(mark)
                 self.player.reader.survey.mark(mark.at_ps, Mark.LAW, mark.words)
 
+    def tick(self, wall_s: float, budget_s: float) -> bool:
+        """`wall_s` have passed; `budget_s` may be spent on reading. Whether more is to be read."""
+        more = self.player.tick(wall_s, budget_s)
+        return (self._search is not None and self._search.advance(self._life_ends, budget_s)) or more
+
+    @property
+    def read_bytes(self) -> int:
+        """Changes whenever something was read."""
+        return self.player.reader.read_bytes + (0 if self._search is None else self._search.offset)
+
     def scene(self, *, playing: bool | None = None, steered: bool = False) -> Scene:
         """At the playhead."""
         player = self.player
@@ -88,11 +103,8 @@ class Deck:
             view=view,
             survey=player.reader.survey,
             clock=player.clock(playing=playing, steered=steered),
-            findings=findings(view, player.reader.survey, self.broken),
-            laws=tuple(
-                LawView(name, words, tuple(mark for mark in self.broken if mark.words.startswith(f"{name}: ")))
-                for name, words in self._statements
-            ),
+            findings=self._found(view),
+            laws=self._law_views(),
             words=self.words,
             events=self._latest,
             life=partial(self._life_of, view),
@@ -110,17 +122,36 @@ class Deck:
             self._events = now, self.player.events(EVENTS_BYTES)
         return self._events[1]
 
-    def _life_of(self, view: ClusterView, request: int) -> list[Entry]:
-        """Kept for a quarter of a second of the record, or half a second of the wall: a long life is much to read."""
-        moving = self.player.playing or self.player.follow
-        kept_ps = max(PS_PER_S // 4, round(self.player.reached * PS_PER_S / 2))
-        key = request, view.at_ps // kept_ps if moving else view.at_ps
-        if self._life[0] != key:
+    def _found(self, view: ClusterView) -> tuple[Finding, ...]:
+        """What is wrong; judged once of a view."""
+        survey = self.player.reader.survey
+        of, symptoms, broken, found = self._judged
+        if of is not view or symptoms != len(survey.symptoms) or broken != len(self.broken):
+            found = findings(view, survey, self.broken)
+            self._judged = view, len(survey.symptoms), len(self.broken), found
+        return found
+
+    def _law_views(self) -> tuple[LawView, ...]:
+        if self._laws[0] != len(self.broken):
+            found = tuple(
+                LawView(name, words, tuple(mark for mark in self.broken if mark.words.startswith(f"{name}: ")))
+                for name, words in self._statements
+            )
+            self._laws = len(self.broken), found
+        return self._laws[1]
+
+    def _life_of(self, view: ClusterView, request: int) -> list[Entry] | None:
+        """Its entries up to this moment; None while they are being read."""
+        reader, search = self.player.reader, self._search
+        if search is None or search.request != request:
             row = view.requests.get(request)
             ended = next((each for each in reversed(view.ended) if each.request == request), None)
             arrived_ps = row.arrived_ps if row is not None else ended.arrived_ps if ended is not None else 0
-            self._life = key, self.player.reader.life(request, arrived_ps, view.at_ps)
-        return self._life[1]
+            search = self._search = reader.search(request, arrived_ps)
+        self._life_ends = reader.stop_of(view.at_ps)
+        if search.advance(self._life_ends, self.life_s):
+            return None
+        return [entry for entry in search.found if entry[0] <= view.at_ps]
 
 
 def statements(started: RunStarted) -> tuple[tuple[str, str], ...]:

@@ -122,20 +122,15 @@ def stacked(parts: Sequence[tuple[float, str, str]], total: float, width: int) -
 
 def curve(values: Sequence[float | None], top: float, height: int) -> list[str]:
     """Columns of blocks, `height` lines from the top down; None is a gap, what is above `top` fills its column."""
+    if top <= 0:
+        return [" " * len(values)] * height
+    most = 8 * height
+    eighths = most / top
+    levels = [min(most, int(value * eighths + 0.5) or 1) if value and value > 0 else 0 for value in values]
     rows = []
-    for row in range(height):
-        floor = (height - row - 1) / height
-        line = []
-        for value in values:
-            if value is None or top <= 0:
-                line.append(" ")
-                continue
-            level = (value / top - floor) * height
-            eighth = round(max(0.0, min(1.0, level)) * 8)
-            if row == height - 1 and value > 0:
-                eighth = max(1, eighth)
-            line.append(EIGHTHS[eighth])
-        rows.append("".join(line))
+    for floor in range(most - 8, -8, -8):
+        glyphs = "".join([EIGHTHS[max(0, min(8, level - floor))] for level in range(most + 1)])
+        rows.append("".join([glyphs[level] for level in levels]))
     return rows
 
 
@@ -143,10 +138,12 @@ def resample(values: Sequence[float | None], width: int) -> list[float | None]:
     """So many columns, the highest value of each; fewer values are stretched."""
     if not values or width <= 0:
         return []
-    edges = [column * len(values) / width for column in range(width + 1)]
+    edges = [column * len(values) // width for column in range(width + 1)]
+    if len(values) <= width:
+        return [values[low] for low in edges[:-1]]
     found: list[float | None] = []
     for low, high in pairwise(edges):
-        piece = [value for value in values[int(low) : max(int(low) + 1, int(high))] if value is not None]
+        piece = [value for value in values[low:high] if value is not None]
         found.append(max(piece) if piece else None)
     return found
 

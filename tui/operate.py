@@ -207,7 +207,7 @@ class Operator:
         self.folder = self._start(self.session(), until_ps=at_us * _MICROSECOND_PS, held=True)
         player = Player(Reader(self.folder, slo_of(self.scenario)), live=True, pace=deck.player.pace)
         fresh = Deck(player)
-        fresh.machine, fresh.request, fresh.page = deck.machine, deck.request, deck.page
+        fresh.machine, fresh.request, fresh.page, fresh.life_s = deck.machine, deck.request, deck.page, deck.life_s
         self.playing = False
         return fresh
 

@@ -44,7 +44,7 @@ class LawView(NamedTuple):
 
 @frozen
 class Scene:
-    """One moment. `events` gives the latest entries first, `life` those about one request."""
+    """One moment. `events` gives the latest entries first, `life` those about one request, None while it is read."""
 
     view: ClusterView
     survey: Survey
@@ -53,7 +53,7 @@ class Scene:
     laws: tuple[LawView, ...]
     words: Words
     events: Callable[[], list[Entry]]
-    life: Callable[[int], list[Entry]]
+    life: Callable[[int], list[Entry] | None]
     request: int = NEVER
     machine: int = 0
     message: str = ""

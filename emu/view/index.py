@@ -1,8 +1,9 @@
 """Index: snapshots of a record's states, by time, in a file beside it, so that any moment is near one.
 
-The file is a row of frames: a head of four integers (kind or time, offset in the record, entries, length) and a body of
-compressed JSON. It is written while a record is read for the first time and takes its name when all of it is there;
-it can be removed at any time, for the record alone is enough. What a state holds is `emu.view.state`'s.
+The file is a row of frames: a head of four integers (kind or time, offset in the record, entries, length) and a
+compressed body: a state as `emu.view.snapshot` packs it, or for the survey JSON. It is written while a record is read
+for the first time and takes its name when all of it is there; it can be removed at any time, for the record alone is
+enough. What a state holds is `emu.view.state`'s.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import IO, Any, Final
 
 from attrs import frozen
 
-EVERY_ENTRIES: Final = 4096
-FORMAT: Final = 1
+EVERY_ENTRIES: Final = 2048
+FORMAT: Final = 2
 _HEAD: Final = struct.Struct("<qqqq")
 _LAST: Final = -1  # in the place of a time: the survey of the whole, and the end of the file
 
@@ -46,9 +47,9 @@ class Index:
     def close(self) -> None:
         self._file.close()
 
-    def add(self, at_ps: int, offset: int, entries: int, state: dict[str, Any]) -> None:
+    def add(self, at_ps: int, offset: int, entries: int, state: bytes) -> None:
         """A snapshot later than all others."""
-        body = _pack(state)
+        body = zlib.compress(state, 1)
         start = self._file.seek(0, os.SEEK_END)
         self._file.write(_HEAD.pack(at_ps, offset, entries, len(body)) + body)
         self.places.append(Place(at_ps, offset, entries, start + _HEAD.size, len(body)))
@@ -63,10 +64,10 @@ class Index:
         number = bisect_right(self.places, at_ps, key=lambda place: place.at_ps)
         return self.places[number] if number < len(self.places) else None
 
-    def state(self, place: Place) -> dict[str, Any]:
+    def state(self, place: Place) -> bytes:
         """What was added there."""
         self._file.seek(place.body)
-        return _unpack(self._file.read(place.length))
+        return zlib.decompress(self._file.read(place.length))
 
     def keep(self, path: Path, record_bytes: int, last: dict[str, Any]) -> None:
         """Write all of it to `path`, with `last` behind. OSError: the folder cannot be written."""

@@ -5,24 +5,30 @@ It reads entries in their order and keeps nothing else; in which words they are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from emu.record import entries as e
 from emu.view.rows import NEVER
 
 
-def about(entries: Iterable[e.Entry], request: int) -> Iterator[e.Entry]:
-    """Those that name a request, and the ends of the prefill steps that it was in."""
-    prefills_on = NEVER
-    for entry in entries:
+class About:
+    """Whether entries, given in their order, are about a request: they name it, or end the prefill that it was in."""
+
+    def __init__(self, request: int) -> None:
+        self._request = request
+        self._prefills_on = NEVER
+
+    def takes(self, entry: e.Entry) -> bool:
         if isinstance(entry, e.StepFinished):
-            if entry.machine == prefills_on:
-                prefills_on = NEVER
-                yield entry
-        elif touches(entry, request=request):
-            if isinstance(entry, e.StepStarted) and any(piece.request == request for piece in entry.prefills):
-                prefills_on = entry.machine
-            yield entry
+            if entry.machine != self._prefills_on:
+                return False
+            self._prefills_on = NEVER
+            return True
+        if not touches(entry, request=self._request):
+            return False
+        if isinstance(entry, e.StepStarted) and any(piece.request == self._request for piece in entry.prefills):
+            self._prefills_on = entry.machine
+        return True
 
 
 def touches(entry: e.Entry, request: int | None = None, machine: int | None = None) -> bool:

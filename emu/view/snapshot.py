@@ -1,14 +1,17 @@
-"""A ClusterState as plain lists of integers, and back: what an index keeps so that a moment is found without the past.
+"""A ClusterState as one row of integers, and back: what an index keeps so that a moment is found without the past.
 
 What a state holds is `emu.view.state`'s; where snapshots lie is `emu.view.index`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from operator import attrgetter
+from typing import Any, Final
 
-from attrs import astuple, fields
+from attrs import fields
 
 from emu.record.entries import PrefillSlice
 from emu.record.start import RunStarted
@@ -16,70 +19,88 @@ from emu.view.cluster import EndedView
 from emu.view.rows import FaultRow, LoanRow, MachineRow, RequestRow, TransferRow
 from emu.view.state import ClusterState
 
-_NESTED = ("queue", "reservations", "loans", "decoding", "prefills")
-_PLAIN = tuple(field.name for field in fields(MachineRow) if field.name not in _NESTED)
+_NESTED: Final = ("queue", "reservations", "loans", "decoding", "prefills")
 
 
-SHAPE = (
+def _names(kind: type[Any], without: Sequence[str] = ()) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.name not in without)
+
+
+_OF_STATE: Final = ("at_ps", "entries", "over", "arrived", "rate_permille", "router_gone_ps", "term")
+_OF_MACHINE: Final = _names(MachineRow, _NESTED)
+_state, _machine = attrgetter(*_OF_STATE), attrgetter(*_OF_MACHINE)
+_request, _transfer = attrgetter(*_names(RequestRow)), attrgetter(*_names(TransferRow))
+_loan, _fault = attrgetter(*_names(LoanRow)), attrgetter(*_names(FaultRow))
+
+SHAPE: Final = (
     ";".join(
-        f"{kind.__name__}:{','.join(field.name for field in fields(kind))}"
-        for kind in (RequestRow, TransferRow, LoanRow, MachineRow, FaultRow)
+        f"{kind.__name__}:{','.join(_names(kind))}" for kind in (RequestRow, TransferRow, LoanRow, MachineRow, FaultRow)
     )
-    + f";{','.join(EndedView._fields)};rate_permille,router"
+    + f";{','.join(EndedView._fields)};{','.join(PrefillSlice._fields)};{','.join(_OF_STATE)}"
 )
 """What is kept, by name: a snapshot of another shape was made by another version, and is not read."""
 
 
-def dump(state: ClusterState) -> dict[str, Any]:
-    """As JSON can hold it."""
-    return {
-        "at_ps": state.at_ps,
-        "entries": state.entries,
-        "over": state.over,
-        "arrived": state.arrived,
-        "rate_permille": state.rate_permille,
-        "router": [state.router_gone_ps, state.term],
-        "ended_by": state.ended_by,
-        "machines": [_machine(row) for row in state.machines],
-        "requests": [astuple(row) for row in state.requests.values()],
-        "transfers": [astuple(row) for row in state.transfers.values()],
-        "faults": [[number, *astuple(row)] for number, row in state.faults.items()],
-        "ended": list(state.ended),
-    }
+def dump(state: ClusterState) -> bytes:
+    """Tables of integers, each after its number of rows and of columns."""
+    machines = list(enumerate(state.machines))
+    flat: list[int] = []
+    for rows in (
+        [_state(state)],
+        [state.ended_by],
+        list(map(_machine, state.machines)),
+        [(n, *key, since_ps) for n, row in machines for key, since_ps in row.queue.items()],
+        [(n, *key, since_ps) for n, row in machines for key, since_ps in row.reservations.items()],
+        [(n, *key, *_loan(loan)) for n, row in machines for key, loan in row.loans.items()],
+        [(n, request) for n, row in machines for request in row.decoding],
+        [(n, *piece) for n, row in machines for piece in row.prefills],
+        list(map(_request, state.requests.values())),
+        list(map(_transfer, state.transfers.values())),
+        [(number, *_fault(row)) for number, row in state.faults.items()],
+        list(state.ended),
+    ):
+        flat += len(rows), len(rows[0]) if rows else 0
+        flat += chain.from_iterable(rows)
+    return array("q", flat).tobytes()
 
 
-def load(started: RunStarted, kept: Mapping[str, Any]) -> ClusterState:
-    """The state that `dump` was given. Raises KeyError or TypeError where it is none of ours."""
+def load(started: RunStarted, kept: bytes) -> ClusterState:
+    """The state that `dump` was given. Raises ValueError, TypeError or IndexError where it is none of ours."""
     state = ClusterState(started)
-    state.at_ps, state.entries, state.over = kept["at_ps"], kept["entries"], kept["over"]
-    state.rate_permille = kept["rate_permille"]
-    state.router_gone_ps, state.term = kept["router"]
-    state.arrived, state.ended_by = kept["arrived"], list(kept["ended_by"])
-    for row, values in zip(state.machines, kept["machines"], strict=True):
-        _restore(row, values)
-    state.requests = {values[0]: RequestRow(*values) for values in kept["requests"]}
-    state.transfers = {(values[2], values[3]): TransferRow(*values) for values in kept["transfers"]}
-    state.faults = {number: FaultRow(*values) for number, *values in kept["faults"]}
-    state.ended.extend(EndedView(*values) for values in kept["ended"])
+    (plain,), (ended_by,), machines, queues, reservations, loans, decoding, prefills, *rest = _tables(kept)
+    _set(state, _OF_STATE, plain)
+    state.over, state.ended_by = bool(state.over), list(ended_by)
+    for row, values in zip(state.machines, machines, strict=True):
+        _set(row, _OF_MACHINE, values)
+        row.busy, row.away = bool(row.busy), bool(row.away)
+    for n, request, attempt, since_ps in queues:
+        state.machines[n].queue[request, attempt] = since_ps
+    for n, request, attempt, since_ps in reservations:
+        state.machines[n].reservations[request, attempt] = since_ps
+    for n, request, attempt, *loan in loans:
+        state.machines[n].loans[request, attempt] = LoanRow(*loan)
+    for n, request in decoding:
+        state.machines[n].decoding[request] = None
+    for n, *piece in prefills:
+        state.machines[n].prefills += (PrefillSlice(*piece),)
+    requests, transfers, faults, ended = rest
+    state.requests = {values[0]: RequestRow(*values) for values in requests}
+    state.transfers = {(values[2], values[3]): TransferRow(*values) for values in transfers}
+    state.faults = {number: FaultRow(*values) for number, *values in faults}
+    state.ended.extend(map(EndedView._make, ended))
     return state
 
 
-def _machine(row: MachineRow) -> dict[str, Any]:
-    return {
-        "plain": [getattr(row, name) for name in _PLAIN],
-        "queue": [[*key, since_ps] for key, since_ps in row.queue.items()],
-        "reservations": [[*key, since_ps] for key, since_ps in row.reservations.items()],
-        "loans": [[*key, *astuple(loan)] for key, loan in row.loans.items()],
-        "decoding": list(row.decoding),
-        "prefills": row.prefills,
-    }
+def _set(there: object, names: Iterable[str], values: Iterable[int]) -> None:
+    for name, value in zip(names, values, strict=True):
+        setattr(there, name, value)
 
 
-def _restore(row: MachineRow, values: Mapping[str, Any]) -> None:
-    for name, value in zip(_PLAIN, values["plain"], strict=True):
-        setattr(row, name, value)
-    row.queue = {(request, attempt): since_ps for request, attempt, since_ps in values["queue"]}
-    row.reservations = {(request, attempt): since_ps for request, attempt, since_ps in values["reservations"]}
-    row.loans = {(request, attempt): LoanRow(*loan) for request, attempt, *loan in values["loans"]}
-    row.decoding = dict.fromkeys(values["decoding"])
-    row.prefills = tuple(PrefillSlice(*piece) for piece in values["prefills"])
+def _tables(kept: bytes) -> Iterator[list[list[int]]]:
+    flat = array("q")
+    flat.frombytes(kept)
+    values, at = flat.tolist(), 0
+    while at < len(values):
+        rows, columns = values[at : at + 2]
+        first, at = at + 2, at + 2 + rows * columns
+        yield [values[start : start + columns] for start in range(first, at, columns)] if rows else []

@@ -38,7 +38,7 @@ class Seen(Cockpit):
         super().__init__(deck, operator)
         self.counter = Counter()
         self.keys: list[dict[str, Any]] = []
-        self.screens: list[tuple[int, float]] = []
+        self.screens: list[Work] = []
         self.old: list[float] = []
         self.goes: list[tuple[int, float, str]] = []
         self.did: list[str] = []
@@ -63,7 +63,7 @@ class Seen(Cockpit):
                 if len(self.goes) > 100 * KEPT_GOES:
                     self.goes = sorted(self.goes, reverse=True)[:KEPT_GOES]
 
-        asyncio.Handle._run = counted  # type: ignore[method-assign]
+        asyncio.Handle._run = counted  # type: ignore[method-assign,assignment]
         self.set_timer(WARM_S, self.begin)
 
     def begin(self) -> None:
@@ -98,7 +98,7 @@ class Seen(Cockpit):
         self._sizes.append((now_s, self.player.reader.recording.size_bytes))
         before = self.counter.now()
         super().draw()
-        self.screens.append(tuple(self.counter.now().since(before)))
+        self.screens.append(self.counter.now().since(before))
         self.did.append(f"draw {self.deck.page.name}")
         self._drawn = next((at_s for at_s, size in self._sizes if size > read), time.perf_counter())
 
@@ -127,8 +127,8 @@ class Seen(Cockpit):
             "old_s": self.old,
             "goes": sorted(self.goes, reverse=True)[:KEPT_GOES],
             "screens": len(screens),
-            "screen_instructions": sum(each[0] for each in screens) / len(screens),
-            "screen_cpu_s": sum(each[1] for each in screens) / len(screens),
+            "screen_instructions": sum(each.instructions for each in screens) / len(screens),
+            "screen_cpu_s": sum(each.cpu_s for each in screens) / len(screens),
             "passed": {name: now[name] - self.began[name] for name in now},
         }
 

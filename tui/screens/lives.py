@@ -17,7 +17,9 @@ _GANTT: Final = {"prefill": "█", "decode": "▆", "transfer": "═", "ready": 
 
 def life_lines(scene: Scene, request: int, width: int) -> list[Line]:
     """Its phases as a Gantt line over machines, and the messages of its transfer."""
-    entries = [entry for entry in scene.life(request) if entry[0] <= scene.view.at_ps]
+    entries = scene.life(request)
+    if entries is None:
+        return [heading(f"r{request}", "its life is being read")]
     if not entries:
         return []
     found = list(stages(entries, request))

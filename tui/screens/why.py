@@ -59,7 +59,7 @@ class Why(Page):
             self._chosen = True
             return ()
         if key == "enter" and not self._chosen and scene.request != NEVER and scene.request not in scene.view.requests:
-            found = longest_wait(scene.life(scene.request), scene.request)
+            found = longest_wait(scene.life(scene.request) or (), scene.request)
             if found is not None:
                 return (Intent("time", (found[2] + found[3]) // 2),)
         if key == "enter" and waiting:
@@ -73,9 +73,10 @@ class Why(Page):
 
 def _past(scene: Scene, width: int) -> list[Line]:
     """Of a request that is over: its life, and where it waited the longest."""
-    found = longest_wait(scene.life(scene.request), scene.request)
+    entries = scene.life(scene.request)
+    found = longest_wait(entries or (), scene.request)
     if found is None:
-        return []
+        return [] if entries else life_lines(scene, scene.request, width)
     word, machine, began_ps, ended_ps = found
     middle = Target("time", (began_ps + ended_ps) // 2)
     name = scene.view.machine_name(machine) if machine != NEVER else "the router"
