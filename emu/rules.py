@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from emu.cluster import Cluster, Hardware, is_faulty, to_ps
 from emu.control.batch import InStep
-from emu.control.machine import MachineRules
+from emu.control.machine_rules import MachineRules
 from emu.control.mixed import SchedulerRules
 from emu.control.placement import policy
 from emu.control.pools import Member, Pool

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from emu.control.attempts import Attempts
 from emu.control.batch import InStep, StepResult
 from emu.control.blocks import BlockPool
 from emu.control.commands import Command, End, Preempt, Report, Send
+from emu.control.handover import Handover
 from emu.control.machine_events import Drained, Event, Mismatch, Plan, PutFailed, Tick
+from emu.control.machine_rules import MachineRules
 from emu.control.messages import (
     UNADMITTED,
     Abandon,
@@ -37,38 +39,14 @@ from emu.control.messages import (
     Welcome,
     Wreck,
 )
-from emu.control.mixed import Scheduler, SchedulerRules
+from emu.control.mixed import Scheduler
+from emu.control.orders import Orders
 from emu.control.parts import MachineParts
 from emu.control.request import Phase, Sequence
 from emu.control.standoff import Standoff
-from emu.control.terms import first_epoch, term_of
-from emu.control.transfer.chunks import LayerRange
-from emu.control.transfer.getting import READ_NO_MORE, Fetching
-from emu.control.transfer.leases import Key
+from emu.control.transfer.getting import Fetching
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender, key_of
-from emu.control.transfer.states import Destination, Source
-
-
-@frozen(eq=False, repr=False)
-class MachineRules:
-    """What a machine is told of itself: its index, its pool of blocks, its model's layers, its limits.
-
-    `incarnation` counts the processes that have had this name; `found` is what the one before has left written down of
-    the step in which it died. A write that was posted lands within `max_flight_ps`.
-    """
-
-    index: int
-    kv_blocks: int
-    layers: int
-    lease_ps: int
-    scheduler: SchedulerRules = field(factory=SchedulerRules)
-    block_tokens: int = 16
-    max_flight_ps: int = 10 * 10**12
-    incarnation: int = 0
-    get: bool = False  # caches are read by those who decode, not put by those who prefill
-    completions_lost: bool = False  # so that what was given up is taken for over after `max_flight_ps`
-    found: InStep = ()
 
 
 @define(eq=False, repr=False)
@@ -82,11 +60,9 @@ class Machine:
     sender: Sender = field(init=False)
     receiver: Receiver = field(init=False)
     attempts: Attempts = field(init=False)
-    epoch: int = field(init=False)  # under which the router takes this machine for alive
-    counted: int = field(init=False, default=0)  # the router's latest message that is in the load report
-    skipped: set[int] = field(init=False, factory=set)  # its messages before that one that have not come
+    handover: Handover = field(init=False)
+    orders: Orders = field(init=False)
     staying: int = field(init=False, default=0)  # prompts not prefilled yet that will decode here
-    standoff: Standoff = field(init=False)
     look: bool = field(init=False, default=False)  # something may start, or must end, at the next step boundary
     _tried_again: dict[int, None] = field(
         init=False, factory=dict
@@ -107,23 +83,24 @@ class Machine:
             self.sender = parts.sender(*ends, next(leases), flight_ps)
             self.receiver = parts.receiver(*ends, next(leases), quarantine_ps)
         self.attempts = parts.attempts(rules.index, self.pool, self.scheduler, self.sender, self.receiver)
-        self.standoff = Standoff(rules.index, rules.lease_ps)
-        self.epoch = UNADMITTED if rules.incarnation else 0
+        held = (self.pool, self.scheduler, self.sender, self.receiver, self.attempts)
+        self.handover = Handover(rules, *held, Standoff(rules.index, rules.lease_ps))
+        self.orders = Orders(UNADMITTED if rules.incarnation else 0)
         self._handlers = {
             Assign: self._assigned,
             Reserve: self._reserve_asked,
             Grant: lambda grant, now: self.sender.granted(grant, now),
-            Signal: self._signalled,
+            Signal: self.handover.signalled,
             Acknowledge: self._acknowledged,
-            Abandon: self._abandoned,
-            Offer: self._offered,
-            Heartbeat: self._heard,
+            Abandon: self.handover.abandoned,
+            Offer: self.handover.offered,
+            Heartbeat: self.handover.heard,
             StepResult: self._stepped,
-            Drained: self._drained,
-            PutFailed: self._put_failed,
+            Drained: self.handover.drained,
+            PutFailed: self.handover.put_failed,
             Garbled: lambda event, now: self.sender.garbled(event, now),
-            Mismatch: self._mismatched,
-            Tick: self._ticked,
+            Mismatch: self.handover.mismatched,
+            Tick: self.handover.ticked,
             Cancel: self._cancelled,
             SourceGone: self._source_gone,
             Audit: self._audited,
@@ -146,12 +123,12 @@ class Machine:
         self.look = False
         before = self._end_older(now) if self._tried_again else ()
         if self.receiver.queue:
-            before += self._grants(now)
+            before += self.handover.grants(now)
         batch = scheduler.next_batch()
         if scheduler.preempted or scheduler.failed:
             before += tuple(self._gave_way(now))
             if batch is None:  # what a failed sequence had is free, and nobody would look again
-                before += self._grants(now)
+                before += self.handover.grants(now)
         if batch is None:
             return Plan(before, None, (), scheduler.gone, tuple(scheduler.decoder.grown))
         after: tuple[Command, ...] = ()
@@ -164,7 +141,7 @@ class Machine:
     def at_death(self, steps_done: int | None) -> InStep:
         """What it was at, so many steps into a batch (None: nothing ran), as it wrote down where its next process finds
         it. What a process that nobody has taken in yet found there itself is still to be told."""
-        if self.epoch == UNADMITTED:
+        if not self.orders.admitted:
             return self.rules.found
         return () if steps_done is None else self.scheduler.in_step(steps_done)
 
@@ -186,22 +163,22 @@ class Machine:
         grown = decoder.blocks_due(decoder.steps + 1, unsettled) if unsettled > 0 else 0
         return LoadReport(
             self.rules.index,
-            self.counted,
+            self.orders.counted,
             now,
             scheduler.prefills.queued_tokens + prefilling,
             len(self.sender.open),
             scheduler.decoding + recomputing + len(receiver.open) + self.staying,
             self.pool.free_blocks - grown - receiver.queued_blocks,
             self.rules.incarnation,
-            self.epoch,
+            self.orders.epoch,
         )
 
     def admits(self, message: Assign | Reserve) -> bool:
         """Whether the router sent this to the machine as it is now, for the first time, and has not cancelled it."""
-        number, attempts = message.number, self.attempts
-        if message.epoch != self.epoch or (number <= self.counted and number not in self.skipped):
+        if not self.orders.are_new(message.epoch, message.number):
             return False
-        return not attempts.barred or (message.request.request_id, message.attempt) not in attempts.barred
+        barred = self.attempts.barred
+        return not barred or (message.request.request_id, message.attempt) not in barred
 
     def _assigned(self, assign: Assign, now: int) -> tuple[Command, ...]:
         self._take_in(assign)
@@ -225,25 +202,15 @@ class Machine:
     def _take_in(self, message: Assign | Reserve) -> None:
         """Only the newest attempt of a request goes on here: the router's word that the others are over may be lost.
         They end between steps."""
-        if message.attempt or message.number <= self.counted:
+        if message.attempt or message.number <= self.orders.counted:
             self._tried_again[message.request.request_id] = None
             self.look = True
-        self._count(message.number)
+        self.orders.count(message.number)
 
     def _end_older(self, now: int) -> tuple[Command, ...]:
         older = [key for request_id in self._tried_again for key in self.attempts.older(request_id)]
         self._tried_again.clear()
         return self._cancelled(Cancel(tuple(older), now, self.term), now) if older else ()
-
-    def _count(self, number: int) -> None:
-        """Messages come in the order of their numbers, unless some are late or lost."""
-        if number == self.counted + 1:
-            self.counted = number
-        elif number > self.counted:
-            self.skipped.update(range(max(self.counted + 1, number - 1024), number))
-            self.counted = number
-        else:
-            self.skipped.discard(number)
 
     def _reserve_asked(self, reserve: Reserve, now: int) -> tuple[Command, ...]:
         self._take_in(reserve)
@@ -252,7 +219,7 @@ class Machine:
         if isinstance(self.receiver, Fetching):
             self.receiver.await_offer((request.request_id, reserve.attempt), now)
             return ()
-        granted = self._grants(now)
+        granted = self.handover.grants(now)
         if granted:
             self.look |= self.scheduler.decoder.too_long()
         return granted
@@ -263,103 +230,17 @@ class Machine:
             self.look |= bool(self.scheduler.prefills or self.receiver.queue)
         return released
 
-    def _grants(self, now: int) -> tuple[Command, ...]:
-        """Grant reservations in their order while they fit, with three exceptions.
-
-        A preempted sequence has its blocks back first. Caches that are still to come hold at most half of the pool, so
-        that they cannot stop decoding, or one of them more than that. And every prompt that waits here can run beside
-        all that is promised: it was assigned before, so no two machines that prefill for each other wait in a circle.
-        """
-        receiver, scheduler, capacity = self.receiver, self.scheduler, self.pool.capacity
-        usable = capacity - scheduler.watermark_blocks  # by a newcomer that is not alone
-        granted: list[Command] = []
-        if not receiver.queue or scheduler.prefills.preempted:
-            return ()
-        if isinstance(receiver, Fetching):
-            for key in receiver.stale(now):
-                granted += (*receiver.give_up(key, now), self.attempts.lost(key, "lease_expired", now))
-        own = max((scheduler.blocks_wanted(sequence) for sequence in scheduler.prefills.waiting), default=0)
-        while receiver.queue:
-            blocks = receiver.queue[0].blocks
-            promised = receiver.granted_blocks
-            if not scheduler.has_room(blocks) or (own and promised + blocks + own > usable):
-                break
-            if promised and 2 * (promised + blocks) > capacity:
-                break
-            granted.append(receiver.lend_next(now))
-        return tuple(granted)
-
-    def _signalled(self, signal: Signal, now: int) -> tuple[Command, ...]:
-        sequence, commands = self.receiver.signalled(signal, now)
-        if sequence is not None:
-            self.scheduler.decoder.ready.append(sequence)
-        return commands
-
-    def _offered(self, offer: Offer, now: int) -> tuple[Command, ...]:
-        request, receiver = offer.request, self.receiver
-        if not isinstance(receiver, Fetching) or (request.request_id, offer.attempt) in self.attempts.barred:
-            return ()
-        blocks = self.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens)
-        return receiver.offered(offer, blocks, now) + self._grants(now)
-
-    def _abandoned(self, message: Abandon, now: int) -> tuple[Command, ...]:
-        """The other end's last word: nothing more is put there, or read from here."""
-        key = (message.request_id, message.attempt)
-        transfer = self.sender.open.get(key)
-        if transfer is None:
-            return () if message.reason == READ_NO_MORE else self.receiver.abandoned(message, now)
-        commands: tuple[Command, ...] = ()
-        if transfer.state is Source.COMPUTED:
-            commands = self.attempts.give_up(key, "abandoned", now)
-        return commands + self.sender.drained(key, now) if transfer.state is Source.DRAINING else commands
-
-    def _put_failed(self, failed: PutFailed, now: int) -> tuple[Command, ...]:
-        key = (failed.request_id, failed.attempt)
-        if key in self.sender.open:
-            return self.sender.put_again(key, now)
-        return self._read_again(key, now)
-
-    def _mismatched(self, mismatch: Mismatch, now: int) -> tuple[Command, ...]:
-        signal = mismatch.signal
-        if self.rules.get:
-            return self._read_again((signal.request_id, signal.attempt), now, mismatch.layers)
-        return self.receiver.garbled(signal, mismatch.layers, now)
-
-    def _read_again(self, key: Key, now: int, layers: tuple[LayerRange, ...] = ()) -> tuple[Command, ...]:
-        receiver = self.receiver
-        if not isinstance(receiver, Fetching) or key not in receiver.open:
-            return ()
-        wanted = receiver.open[key].state is Destination.GRANTED
-        commands = receiver.read_again(key, now, layers)
-        if wanted and key not in receiver.open:
-            commands += (self.attempts.lost(key, "abandoned", now),)
-        return commands
-
-    def _drained(self, drained: Drained, now: int) -> tuple[Command, ...]:
-        """Nothing is in flight any more. Whether a cache that was never acknowledged arrived, the other end knows."""
-        transfer = self.sender.open.get((drained.request_id, drained.attempt))
-        if transfer is None:
-            return ()  # the acknowledgement came first
-        if drained.put != transfer.puts:
-            return ()  # it waited for a step boundary, and another put has been posted since
-        sequence, key = transfer.sequence, key_of(transfer.sequence)
-        commands = self.sender.drained(key, now)
-        if sequence.phase is Phase.HANDING_OVER and key not in self.sender.open:
-            commands = *self.attempts.unanswered(sequence, now), *commands
-        return commands
-
     @property
     def term(self) -> int:
         """Of the router that this machine obeys."""
-        return term_of(self.epoch)
+        return self.orders.term
 
     def _inquired(self, inquire: Inquire, now: int) -> tuple[Command, ...]:
         """A router has taken over: it, and no older one, numbers its messages to this machine from now on."""
         if inquire.term < self.term:
             return ()
         if inquire.term > self.term:
-            self.epoch, self.counted = first_epoch(inquire.term), 0
-            self.skipped.clear()
+            self.orders.obey(inquire.term)
         report = self.load_report(now, self.scheduler.decoder.settled)
         return (Report(Inventory(self.rules.index, report, self.attempts.holdings(), now)),)
 
@@ -376,70 +257,23 @@ class Machine:
     def _audited(self, message: Audit, now: int) -> tuple[Command, ...]:
         if message.term < self.term:
             return ()
-        if message.number > self.counted:
-            self._count(message.number)
-            self.skipped.add(message.number)
+        self.orders.told_of(message.number)
         return self.attempts.audited(message, now)
 
     def _welcomed(self, welcome: Welcome, now: int) -> tuple[Command, ...]:
         """Declared dead, and back: what is here is others' work by now."""
-        if welcome.epoch <= self.epoch:
+        if welcome.epoch <= self.orders.epoch:
             return ()  # the same welcome again
         commands = self.attempts.dropped(now)
         self._count_staying()
-        if self.epoch == UNADMITTED:
+        if not self.orders.admitted:
             commands += (Report(Wreck(self.rules.index, self.rules.incarnation, self.rules.found, now)),)
-        self.epoch, self.counted = welcome.epoch, welcome.number
-        self.skipped.clear()
+        self.orders.begin(welcome.epoch, welcome.number)
         return commands
 
     def _count_staying(self) -> None:
         here, waiting = self.rules.index, self.scheduler.prefills.waiting
         self.staying = sum(sequence.peer == here for sequence in waiting)
-
-    def _heard(self, heartbeat: Heartbeat, now: int) -> tuple[Command, ...]:
-        return self.sender.heard(heartbeat, now) + self.receiver.heard(heartbeat, now)
-
-    def _ticked(self, _: Tick, now: int) -> tuple[Command, ...]:
-        commands = self.sender.heartbeats(now) + self.receiver.heartbeats(now) + self.sender.watches()
-        for key in self.sender.leases.sweep(now):
-            if self.sender.early.pop(key, None) is not None:
-                continue  # the grant of a transfer that was given up, or never assigned
-            sequence = self.sender.open[key].sequence
-            if sequence.phase is Phase.PREFILLING:
-                self.sender.leases.grant(key, now)  # our own step is slow, nobody has gone silent
-            elif self.sender.open[key].state is Source.COMPUTED:
-                commands += self.attempts.give_up(key, "lease_expired", now)
-                commands += (self.attempts.lost(key, "lease_expired", now),)
-            else:
-                commands += self.sender.give_up(key, "lease_expired", now)
-        for key in self.sender.draining.sweep(now) if self.sender.draining else ():
-            commands += self._drained(Drained(*key, self.sender.open[key].puts), now)
-        if self.rules.completions_lost and isinstance(self.receiver, Fetching):
-            for key in self.receiver.overdue(now):
-                commands += self._read_again(key, now)
-            for key in self.receiver.stale(now):
-                commands += (*self.receiver.give_up(key, now), self.attempts.lost(key, "lease_expired", now))
-        if self.receiver.queue and self.sender.open:
-            commands += self._give_way(now)
-        self.receiver.early.sweep(now)
-        self.attempts.barred.sweep(now)
-        for key in self.receiver.leases.sweep(now):
-            commands += self.receiver.expired(key, now)
-            commands += (self.attempts.lost(key, "lease_expired", now),)
-        return commands + self.receiver.cleared(now) if self.receiver.fenced else commands
-
-    def _give_way(self, now: int) -> tuple[Command, ...]:
-        """A cache that waits for blocks elsewhere, where somebody waits for those it has, does not wait for ever."""
-        ready = (key for key, transfer in self.sender.open.items() if transfer.state is Source.COMPUTED)
-        key, head = next(ready, None), self.receiver.queue[0].reserve
-        if key is None:
-            return ()
-        peer = self.sender.open[key].sequence.peer
-        busy = self.rules.get or bool(self.scheduler.decoder.running or self.scheduler.prefilling)  # it may be read now
-        if not self.standoff.must_give_way(key, peer, (head.request.request_id, head.attempt), busy, now):
-            return ()
-        return *self.attempts.give_up(key, "gave_way", now), self.attempts.lost(key, "gave_way", now)
 
     def _gave_way(self, now: int) -> Iterator[Command]:
         scheduler = self.scheduler

@@ -9,8 +9,9 @@ from attrs import define, field, frozen
 
 from emu.control import commands as c
 from emu.control.batch import Batch, StepResult
-from emu.control.machine import Machine, MachineRules
+from emu.control.machine import Machine
 from emu.control.machine_events import Drained, Event, Tick
+from emu.control.machine_rules import MachineRules
 from emu.control.messages import Assign, Grant, Heartbeat, Reserve
 from emu.control.mixed import SchedulerRules
 from emu.control.request import Request

@@ -18,8 +18,9 @@ from emu.control.commands import (
     Send,
     WatchDrain,
 )
-from emu.control.machine import Machine, MachineRules
+from emu.control.machine import Machine
 from emu.control.machine_events import Drained, Plan, PutFailed, Tick
+from emu.control.machine_rules import MachineRules
 from emu.control.messages import Abandon, Acknowledge, Assign, Grant, Heartbeat, Lost, Reserve, Signal, SourceGone
 from emu.control.mixed import SchedulerRules
 from emu.control.request import Request

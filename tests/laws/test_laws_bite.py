@@ -12,7 +12,7 @@ from emu.control import commands as c
 from emu.control.batch import Slice
 from emu.control.blocks import BlockPool, Loan
 from emu.control.decode import Decoder
-from emu.control.machine import Machine
+from emu.control.handover import Handover
 from emu.control.messages import Assign, Grant, Message, Reserve, Signal
 from emu.control.mixed import Scheduler
 from emu.control.pools import Load
@@ -289,7 +289,7 @@ BITES = (
     Bite("one-phase", _around(FakeClient, "_arrive", _arrives_twice)),
     Bite("causality", _around(WirePort, "send", _assigns_elsewhere), scenario_of(prefill=2)),
     Bite("causality", _around(FakeWorker, "layer_times", _ignored), rows=((0, 2000, 2),) * 3),
-    Bite("all-finish", _around(Machine, "_grants", _nothing)),
+    Bite("all-finish", _around(Handover, "grants", _nothing)),
     Bite("tokens-once", _around(Decoder, "leave", _one_token_more)),
     Bite("batch-members", _around(Scheduler, "_stop", _names_it_twice), rows=CROWD + FEW),
     Bite("context-sum", _around(Decoder, "leave", _keeps_context), rows=FEW + CROWD),

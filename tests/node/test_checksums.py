@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emu.control.commands import MakeOffer, PostSignal
-from emu.control.machine import Machine, MachineRules
+from emu.control.machine import Machine
 from emu.control.machine_events import Mismatch, Tick
+from emu.control.machine_rules import MachineRules
 from emu.control.messages import Offer, Signal
 from emu.control.request import Request
 from emu.control.transfer.chunks import LayerRange, groups

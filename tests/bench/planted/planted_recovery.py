@@ -5,7 +5,7 @@ None of them shows without a fault.
 
 from bench.planted.planting import Planted
 
-RECOVERY, MACHINE = "emu.control.recovery:Recovery", "emu.control.machine:Machine"
+RECOVERY, ORDERS = "emu.control.recovery:Recovery", "emu.control.orders:Orders"
 RECEIVER, NODE = "emu.control.transfer.receiver:Receiver", "emu.node.machine_node:MachineNode"
 
 RECOVERING = (
@@ -68,17 +68,17 @@ RECOVERING = (
     ),
     Planted(
         "counts-back",
-        f"{MACHINE}._count",
-        "self.skipped.discard(number)",
+        f"{ORDERS}.count",
+        "self._passed_over.discard(number)",
         "self.counted = number",
         "a late message takes the count back to its own number",
         window=True,
     ),
     Planted(
         "old-epochs-admitted",
-        f"{MACHINE}.admits",
-        "message.epoch != self.epoch",
-        "message.epoch > self.epoch",
+        f"{ORDERS}.are_new",
+        "epoch == self.epoch",
+        "epoch <= self.epoch",
         "what was sent to a machine before it was declared dead is still taken",
         window=True,
     ),

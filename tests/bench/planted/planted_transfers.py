@@ -3,7 +3,8 @@
 from bench.planted.planting import Planted
 
 SENDER, RECEIVER = "emu.control.transfer.sender:Sender", "emu.control.transfer.receiver:Receiver"
-MACHINE, NODE = "emu.control.machine:Machine", "emu.node.machine_node:MachineNode"
+HANDOVER, MACHINE = "emu.control.handover:Handover", "emu.control.machine:Machine"
+NODE = "emu.node.machine_node:MachineNode"
 
 TRANSFERS = (
     Planted(
@@ -71,7 +72,7 @@ TRANSFERS = (
     ),
     Planted(
         "drains-forgets-acknowledged",
-        f"{MACHINE}._drained",
+        f"{HANDOVER}.drained",
         "return ()  # the acknowledgement came first",
         "raise KeyError(drained.request_id)",
         "the completion of a put may not come after its acknowledgement",
@@ -102,7 +103,7 @@ TRANSFERS = (
     ),
     Planted(
         "grants-without-end",
-        f"{MACHINE}._grants",
+        f"{HANDOVER}.grants",
         "if promised and 2 * (promised + blocks) > capacity:",
         "if promised and promised + blocks > capacity:",
         "caches still to come may hold the whole pool",
@@ -110,7 +111,7 @@ TRANSFERS = (
     ),
     Planted(
         "own-prompts-forgotten",
-        f"{MACHINE}._grants",
+        f"{HANDOVER}.grants",
         "own and promised + blocks + own > usable",
         "promised + blocks > capacity",
         "grants leave no room for the prompts that wait here: two machines that serve each other wait in a circle",
@@ -118,7 +119,7 @@ TRANSFERS = (
     ),
     Planted(
         "preempted-last",
-        f"{MACHINE}._grants",
+        f"{HANDOVER}.grants",
         "if not receiver.queue or scheduler.prefills.preempted:",
         "if not receiver.queue:",
         "a reservation takes the blocks that a preempted sequence waits for",

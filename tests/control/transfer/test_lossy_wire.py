@@ -6,8 +6,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from emu.control import commands as c
 from emu.control.batch import Batch, StepResult
-from emu.control.machine import Machine, MachineRules
+from emu.control.machine import Machine
 from emu.control.machine_events import Drained, Event, Tick
+from emu.control.machine_rules import MachineRules
 from emu.control.messages import Acknowledge, Assign, Cancel, Grant, Heartbeat, Lost, Reserve
 from emu.control.mixed import SchedulerRules
 from emu.control.request import Request
