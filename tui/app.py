@@ -35,6 +35,7 @@ FRAMES_PER_S: Final = 20
 SLICE_S: Final = 0.004  # of reading, before keys and screens have their turn
 IDLE_S: Final = 0.01  # where there is nothing to read
 SAY_S: Final = 6.0  # how long a message stays
+COLLECT: Final = (10_000, 50, 1000)  # little at a time: what is read and drawn makes no circles
 
 
 class Cockpit(App[None]):
@@ -71,7 +72,7 @@ class Cockpit(App[None]):
         self._canvas.focus()
         self._collections = gc.get_threshold()
         gc.freeze()  # what is there stays; looking through it took a tenth of a second now and then
-        gc.set_threshold(100_000, 20, 100)
+        gc.set_threshold(*COLLECT)
         self.set_interval(1 / FRAMES_PER_S, self._frame)
         self.run_worker(self._read())
 

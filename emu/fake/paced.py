@@ -25,7 +25,10 @@ class Gate(Protocol):
         """Whether instants need not be asked for one by one."""
 
     def passes(self, at_ps: int) -> bool:
-        """Wait until what is next, at `at_ps`, may fire. False: something earlier may have been planned; look again."""
+        """Wait until what is next, at `at_ps`, may fire. False: something earlier may have been planned; look again.
+
+        What it raises ends the run, and comes out of it.
+        """
 
 
 class PacedClock(HeapClock):
@@ -38,7 +41,12 @@ class PacedClock(HeapClock):
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         if self._stop[WAKE] is None or not self._heap or self._stop[TIME] != self._heap[0][TIME]:
-            self._ask()
+            try:
+                self._ask()
+            except Exception as failure:  # raised in the supervisor, as what the world raises is: trio takes none here
+                self.failure = failure
+        if self.failure is not None:
+            return self._wake_supervisor()
         return super().deadline_to_sleep_time(deadline)
 
     def _ask(self) -> None:

@@ -59,50 +59,12 @@ class ClusterState:
         self.faults: dict[int, FaultRow] = {}
         self.ended: deque[EndedView] = deque(maxlen=RECENT)
         self._nobody = RequestRow(NEVER, 0, 0, 0)  # takes what an entry says of a request or an attempt that is over
-        self._handlers: Mapping[type, Callable[[Any], None]] = {
-            e.Arrived: self._arrived,
-            e.Assigned: self._assigned,
-            e.MachineMoved: self._moved,
-            e.Queued: self._queued,
-            e.ReserveQueued: self._reserve_queued,
-            e.Reserved: self._reserved,
-            e.Granted: self._granted,
-            e.StepStarted: self._step_started,
-            e.StepFinished: self._step_finished,
-            e.TransferStarted: self._transfer_started,
-            e.Landed: self._landed,
-            e.Committed: self._committed,
-            e.Released: self._released,
-            e.Preempted: self._preempted,
-            e.RequestEnded: self._request_ended,
-            e.MachineClosed: self._said,
-            e.BeliefClosed: self._said,
-            e.RunEnded: self._run_ended,
-            e.StepsCut: self._steps_cut,
-            e.FaultStruck: self._struck,
-            e.FaultHealed: self._healed,
-            e.MachineCrashed: self._crashed,
-            e.MachineStarted: self._started,
-            e.LandedNowhere: self._landed_nowhere,
-            e.MachineLeft: self._left,
-            e.Resent: self._said,
-            e.PolicyBroke: self._said,
-            e.MachineDead: self._dead,
-            e.MachineBack: self._back,
-            e.AttemptLost: self._attempt_lost,
-            e.AttemptEnded: self._attempt_ended,
-            e.RouterStarted: self._router_started,
-            e.RouterGone: self._router_gone,
-            e.TermTaken: self._said,
-            e.Resumed: self._resumed,
-            e.RateChanged: self._rate_changed,
-        }
 
     def take(self, entry: e.Entry) -> None:
         """The next entry of the record."""
         self.entries += 1
         self.at_ps = entry[0]
-        self._handlers[type(entry)](entry)
+        _HANDLERS[type(entry)](self, entry)
 
     def _row(self, request: int, attempt: int) -> RequestRow:
         row = self.requests.get(request)
@@ -389,3 +351,44 @@ class ClusterState:
 
     def _run_ended(self, _: e.RunEnded) -> None:
         self.over = True
+
+
+_HANDLERS: Final[Mapping[type, Callable[[ClusterState, Any], None]]] = {
+    e.Arrived: ClusterState._arrived,
+    e.Assigned: ClusterState._assigned,
+    e.MachineMoved: ClusterState._moved,
+    e.Queued: ClusterState._queued,
+    e.ReserveQueued: ClusterState._reserve_queued,
+    e.Reserved: ClusterState._reserved,
+    e.Granted: ClusterState._granted,
+    e.StepStarted: ClusterState._step_started,
+    e.StepFinished: ClusterState._step_finished,
+    e.TransferStarted: ClusterState._transfer_started,
+    e.Landed: ClusterState._landed,
+    e.Committed: ClusterState._committed,
+    e.Released: ClusterState._released,
+    e.Preempted: ClusterState._preempted,
+    e.RequestEnded: ClusterState._request_ended,
+    e.MachineClosed: ClusterState._said,
+    e.BeliefClosed: ClusterState._said,
+    e.RunEnded: ClusterState._run_ended,
+    e.StepsCut: ClusterState._steps_cut,
+    e.FaultStruck: ClusterState._struck,
+    e.FaultHealed: ClusterState._healed,
+    e.MachineCrashed: ClusterState._crashed,
+    e.MachineStarted: ClusterState._started,
+    e.LandedNowhere: ClusterState._landed_nowhere,
+    e.MachineLeft: ClusterState._left,
+    e.Resent: ClusterState._said,
+    e.PolicyBroke: ClusterState._said,
+    e.MachineDead: ClusterState._dead,
+    e.MachineBack: ClusterState._back,
+    e.AttemptLost: ClusterState._attempt_lost,
+    e.AttemptEnded: ClusterState._attempt_ended,
+    e.RouterStarted: ClusterState._router_started,
+    e.RouterGone: ClusterState._router_gone,
+    e.TermTaken: ClusterState._said,
+    e.Resumed: ClusterState._resumed,
+    e.RateChanged: ClusterState._rate_changed,
+}
+"""By kind of entry; bound to no state, which would keep it in a circle that only the collector of garbage opens."""

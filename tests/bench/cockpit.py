@@ -76,10 +76,7 @@ def typed(report: Path, pace: float, duration_s: float, seconds: float) -> list[
         [sys.executable, "-m", "bench.seen", str(pace), str(duration_s), str(report)],
         cwd=CHECKOUT,
         env={**ENVIRONMENT, "TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": f"{CHECKOUT}/tests"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
+        preexec_fn=lambda: os.login_tty(theirs),  # so that it ends where this process does
     )
     os.close(theirs)
     pressed: list[float] = []

@@ -68,7 +68,6 @@ def watch(path: Path, out: Path, pace: float | None, window_s: float) -> Watched
         cwd=CHECKOUT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # left alone, a run ends in the middle of trio, which complains
     )
     assert feed.stdin is not None
     assert feed.stdout is not None

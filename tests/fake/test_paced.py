@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from math import inf
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_clusters import Row, rows, scenario_of, scenarios, workload_of, written
 
 from emu.cluster import Cluster, to_ps
+from emu.execute import go
 from emu.fake.paced import LATEST_S, Pace, PacedClock
 from emu.run import build
 from emu.scenario.schema import Fault, Scenario
@@ -47,6 +49,32 @@ def test_a_paced_run_writes_the_record_of_one_that_is_not(
     gate = Held(always_open=always_open)
     assert paced_digest(scenario, arrivals, gate) == written(scenario, arrivals).digest
     assert gate.instants == sorted(gate.instants)
+
+
+class Gone(Exception):
+    """Nobody holds the gate any more."""
+
+
+class Leaving(Held):
+    """Goes before its nth answer."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._left = after
+
+    def passes(self, at_ps: int) -> bool:
+        if not self._left:
+            raise Gone
+        self._left -= 1
+        return super().passes(at_ps)
+
+
+@pytest.mark.parametrize("after", [0, 1, 7, 8, 9, 20])
+def test_what_a_gate_raises_ends_the_run_and_comes_out_of_it(after: int) -> None:
+    clock = PacedClock(Leaving(after), 0, 120 * S)
+    run = build(Cluster.of(scenario_of()), workload_of([(0, 100, 5), (50, 300, 9)]), clock=clock)
+    with pytest.raises(Gone):
+        go(run)
 
 
 def test_every_instant_is_asked_for_before_it_fires() -> None:

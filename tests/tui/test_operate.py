@@ -1,6 +1,8 @@
 """Steering a run in its own process: hold, step, strike, rewind and go on from there; what is saved repeats it."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from math import inf
@@ -197,3 +199,21 @@ def test_leaving_ends_the_process_and_what_it_wrote(operator: Operator) -> None:
     assert process.poll() is not None
     assert not folder.exists()
     assert not folder.with_name(folder.name + ".partial").exists()
+
+
+@pytest.mark.parametrize("pace", [1.0, None])
+def test_a_run_whose_operator_is_gone_ends_without_a_word(tmp_path: Path, pace: float | None) -> None:
+    scenario = HELLO.with_name("splitwise_hh.toml")
+    settings: dict[str, object] = {"scenario": str(scenario), "overrides": [], "seed": None, "pace": pace}
+    settings |= {"out": str(tmp_path / "run"), "until_ps": 0, "held": False}
+    feed = subprocess.Popen(
+        [sys.executable, "-m", "tui.feed", json.dumps(settings)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert feed.stdout is not None
+    feed.stdout.readline()  # it has begun
+    _, said = feed.communicate(timeout=60)
+    assert (feed.returncode, said) == (130, b"")
+    assert list(tmp_path.iterdir()) == []
