@@ -73,4 +73,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _match(name: str, known: list[str], cutoff: float) -> str | None:
     from difflib import get_close_matches  # only a mistake pays for the import
 
+    begun = [one for one in known if name and one.startswith(name)]
+    if len(begun) == 1:  # a word cut short means this one, however much of it is missing
+        return begun[0]
     return next(iter(get_close_matches(name[:100], known, 1, cutoff)), None)

@@ -32,6 +32,7 @@ def test_a_value_is_toml_or_else_text(override: str, key: tuple[str | int, ...],
     ("override", "line"),
     [
         ("router.polcy=x", "--set router.polcy: expected a known key (the nearest is router.policy)"),
+        ("workload.rate=1", "--set workload.rate: expected a known key (the nearest is workload.rate_rps)"),
         ("machines.1.cuont=1", "--set machines[1].cuont: expected a known key (the nearest is machines[1].count)"),
         ("machines[2].count=1", "--set machines[2].count: expected the index of one of 2 entries, got 2"),
         ("machines.count=1", "--set machines.count: expected an index after machines, got 'count'"),
