@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from emu.cluster import Cluster, Hardware, is_faulty, to_ps
@@ -49,7 +50,8 @@ def machine_rules(
         to_ps(transfer.lease_s),
         rules,
         limits.block_tokens,
-        to_ps(outlasting_flights_s(transfer)),
+        to_ps(transfer.max_flight_s),
+        clock_error_ppm(transfer),
         incarnation,
         transfer.direction == "get",
         is_faulty(scenario),
@@ -57,14 +59,9 @@ def machine_rules(
     )
 
 
-def outlasting_flights_s(transfer: Transfer) -> float:
-    """How long a machine waits, by its clock, until what was posted has ended, or may not be posted any more: also if
-    its clock is as fast as clocks may be, and that of whoever posts as slow. A right to post lasts 3/4 of a lease."""
-    if not transfer.clock_error:
-        return transfer.max_flight_s
-    fast, slow = 1 + transfer.clock_error, 1 - transfer.clock_error
-    posted_s = fast * (0.75 * transfer.lease_s / slow + transfer.max_flight_s)
-    return max(fast * transfer.max_flight_s, posted_s - transfer.lease_s)
+def clock_error_ppm(transfer: Transfer) -> int:
+    """In millionths, rounded up."""
+    return ceil(transfer.clock_error * 10**6)
 
 
 def router_rules(scenario: Scenario, seated: Seated) -> RouterRules:

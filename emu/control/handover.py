@@ -13,12 +13,12 @@ from emu.control.blocks import BlockPool
 from emu.control.commands import Command
 from emu.control.machine_events import Drained, Mismatch, PutFailed, Tick
 from emu.control.machine_rules import MachineRules
-from emu.control.messages import Abandon, Heartbeat, Offer, Signal
+from emu.control.messages import Abandon, Heartbeat, Offer, Signal, Unknown
 from emu.control.mixed import Scheduler
 from emu.control.request import Phase
 from emu.control.standoff import Standoff
 from emu.control.transfer.chunks import LayerRange
-from emu.control.transfer.getting import READ_NO_MORE, Fetching
+from emu.control.transfer.getting import READ_NO_MORE, Fetching, Offering
 from emu.control.transfer.leases import Key
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender, key_of
@@ -50,7 +50,7 @@ class Handover:
         if not receiver.queue or scheduler.prefills.preempted:
             return ()
         if isinstance(receiver, Fetching):
-            for key in receiver.stale(now):
+            for key in receiver.lapsed(now):
                 granted += (*receiver.give_up(key, now), self.attempts.lost(key, "lease_expired", now))
         own = max((scheduler.blocks_wanted(sequence) for sequence in scheduler.prefills.waiting), default=0)
         while receiver.queue:
@@ -125,6 +125,10 @@ class Handover:
     def heard(self, heartbeat: Heartbeat, now: int) -> tuple[Command, ...]:
         return self.sender.heard(heartbeat, now) + self.receiver.heard(heartbeat, now)
 
+    def unknown(self, message: Unknown, now: int) -> tuple[Command, ...]:
+        end = self.sender if isinstance(self.sender, Offering) else self.receiver
+        return end.unknown(message, now)
+
     def ticked(self, _: Tick, now: int) -> tuple[Command, ...]:
         commands = self.sender.heartbeats(now) + self.receiver.heartbeats(now) + self.sender.watches()
         for key in self.sender.leases.sweep(now):
@@ -143,7 +147,7 @@ class Handover:
         if self.rules.completions_lost and isinstance(self.receiver, Fetching):
             for key in self.receiver.overdue(now):
                 commands += self._read_again(key, now)
-            for key in self.receiver.stale(now):
+            for key in self.receiver.lapsed(now):
                 commands += (*self.receiver.give_up(key, now), self.attempts.lost(key, "lease_expired", now))
         if self.receiver.queue and self.sender.open:
             commands += self._give_way(now)

@@ -36,6 +36,7 @@ from emu.control.messages import (
     Reserve,
     Signal,
     SourceGone,
+    Unknown,
     Welcome,
     Wreck,
 )
@@ -45,6 +46,7 @@ from emu.control.parts import MachineParts
 from emu.control.request import Phase, Sequence
 from emu.control.standoff import Standoff
 from emu.control.transfer.getting import Fetching
+from emu.control.transfer.leases import spans
 from emu.control.transfer.receiver import Receiver
 from emu.control.transfer.sender import Sender, key_of
 
@@ -73,15 +75,14 @@ class Machine:
         rules, parts = self.rules, self.parts
         self.pool = parts.pool(rules.kv_blocks, rules.block_tokens)
         self.scheduler = parts.scheduler(self.pool, rules.scheduler, rules.index)
-        quarantine_ps = rules.lease_ps + rules.max_flight_ps
-        flight_ps = rules.max_flight_ps if rules.completions_lost else 0
+        times = spans(rules.lease_ps, rules.max_flight_ps, rules.clock_error_ppm)
         ends, leases = (rules.index, rules.layers, self.pool), (parts.leases(rules.lease_ps) for _ in range(2))
         if rules.get:
-            self.sender = parts.offering(*ends, next(leases), quarantine_ps)
-            self.receiver = parts.fetching(*ends, next(leases), quarantine_ps)
+            self.sender = parts.offering(*ends, next(leases), times)
+            self.receiver = parts.fetching(*ends, next(leases), times)
         else:
-            self.sender = parts.sender(*ends, next(leases), flight_ps)
-            self.receiver = parts.receiver(*ends, next(leases), quarantine_ps)
+            self.sender = parts.sender(*ends, next(leases), times, rules.completions_lost)
+            self.receiver = parts.receiver(*ends, next(leases), times)
         self.attempts = parts.attempts(rules.index, self.pool, self.scheduler, self.sender, self.receiver)
         held = (self.pool, self.scheduler, self.sender, self.receiver, self.attempts)
         self.handover = Handover(rules, *held, Standoff(rules.index, rules.lease_ps))
@@ -95,6 +96,7 @@ class Machine:
             Abandon: self.handover.abandoned,
             Offer: self.handover.offered,
             Heartbeat: self.handover.heard,
+            Unknown: self.handover.unknown,
             StepResult: self._stepped,
             Drained: self.handover.drained,
             PutFailed: self.handover.put_failed,
@@ -138,12 +140,16 @@ class Machine:
                     after += self.sender.started(sequence, batch.layer_wise, now)
         return Plan(before, batch, after)
 
-    def at_death(self, steps_done: int | None) -> InStep:
-        """What it was at, so many steps into a batch (None: nothing ran), as it wrote down where its next process finds
-        it. What a process that nobody has taken in yet found there itself is still to be told."""
+    def at_death(self, steps_done: int | None, now: int) -> tuple[InStep, tuple[Command, ...]]:
+        """Who was in the step that ends this process, so many steps into a batch (None: no step does), as its next
+        process finds it written down, and its last words. What a process that nobody has taken in yet found there
+        itself is still to be told."""
         if not self.orders.admitted:
-            return self.rules.found
-        return () if steps_done is None else self.scheduler.in_step(steps_done)
+            return self.rules.found, ()
+        if steps_done is None:
+            return (), ()
+        found, rules = self.scheduler.in_step(steps_done), self.rules
+        return found, (Report(Wreck(rules.index, rules.incarnation + 1, found, now)),)
 
     def settle(self, steps_done: int) -> None:
         """To be called before blocks are asked for in the middle of a leap, of which so many steps are done."""

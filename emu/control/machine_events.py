@@ -25,6 +25,7 @@ from emu.control.messages import (
     Reserve,
     Signal,
     SourceGone,
+    Unknown,
     Welcome,
 )
 from emu.control.transfer.chunks import LayerRange
@@ -87,4 +88,5 @@ Event = (
     | Audit
     | Welcome
     | Inquire
+    | Unknown
 )

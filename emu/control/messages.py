@@ -117,7 +117,21 @@ class Abandon(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """Between the two ends of transfers: these are still wanted; renew their leases."""
+    """Between the two ends of transfers: these are still wanted; renew their leases.
+
+    Who has another's blocks to write or to read is answered in the same way, and may go on: for as long as that right
+    lasts since it asked, by its own clock, whose stamp comes back.
+    """
+
+    machine: int
+    transfers: tuple[tuple[int, int], ...]  # (request, attempt)
+    sent_ps: int
+    unheard: tuple[tuple[int, int], ...] = ()  # of these, those of whose blocks the other end seems not to know
+    answers_ps: int = -1  # the stamp of the heartbeat that this one answers
+
+
+class Unknown(NamedTuple):
+    """In answer to a heartbeat: of these no grant, or no offer, has come here. Say it again."""
 
     machine: int
     transfers: tuple[tuple[int, int], ...]  # (request, attempt)
@@ -284,4 +298,5 @@ Message = (
     | Wreck
     | Inquire
     | Inventory
+    | Unknown
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from emu.control.messages import Audit, Cancel, Grant, Heartbeat, Message, Offer, SourceGone
+from emu.control.messages import Audit, Cancel, Grant, Heartbeat, Message, Offer, SourceGone, Unknown
 from emu.fake.clock import PS_PER_S, HeapClock
 from emu.fake.plan import ROUTER, SCALE, Counted, Strike
 from emu.fake.ways import Ways
@@ -112,7 +112,7 @@ class FaultyWire:
 
 def request_of(message: Any) -> int:
     """The request that a message is about, of several the first; -1 of none."""
-    if type(message) is Heartbeat:
+    if type(message) in (Heartbeat, Unknown):
         return message.transfers[0][0] if message.transfers else -1
     if type(message) in (Cancel, SourceGone, Audit):
         return message.attempts[0][0] if message.attempts else -1

@@ -25,6 +25,7 @@ from emu.control.messages import (
     Offer,
     Reserve,
     Signal,
+    Unknown,
 )
 from emu.control.transfer.getting import Wanted
 from emu.node.checksums import Checksums
@@ -58,6 +59,7 @@ class MachineNode:
             Grant: self._granted,
             Acknowledge: self._acknowledged,
             Heartbeat: self._feed,
+            Unknown: self._feed,
             Signal: self._signalled,
             Inquire: self._inquired,
             Drained: self._has_drained,
@@ -97,6 +99,7 @@ class MachineNode:
     def caught_up(self) -> None:
         """All that had come while it stalled has been heard."""
         self.core.sender.caught_up()
+        self.core.receiver.caught_up()
 
     async def run_engine(self) -> None:
         """The engine loop; ends only when cancelled."""

@@ -81,7 +81,7 @@ def base(direction: str) -> Scenario:
         MachineGroup(pool=pool, hardware="dgx-h100", count=2, tensor_parallel=8, kv_blocks=600)
         for pool in ("prefill", "decode")
     )
-    transfer = Transfer(mode="serialized", lease_s=2.0, heartbeat_s=0.02, max_flight_s=2.0, clock_error=0.05)
+    transfer = Transfer(mode="serialized", lease_s=4.0, heartbeat_s=0.02, max_flight_s=1.2, clock_error=0.05)
     if direction == "get":
         transfer = evolve(transfer, direction="get")
     return Scenario(

@@ -7,8 +7,10 @@ from typing import Any
 
 from attrs import define
 
+from emu.cluster import to_ps
+from emu.control.transfer.leases import spans
 from emu.record import entries as e
-from emu.rules import outlasting_flights_s
+from emu.rules import clock_error_ppm
 from emu.scenario.schema import Scenario
 
 _PS_PER_S = 10**12
@@ -17,13 +19,13 @@ _PS_PER_S = 10**12
 def bound_s(scenario: Scenario) -> float:
     """How long a loan may stay orphaned for one fault, in seconds of true time.
 
-    A destination that nobody tells keeps a grant for a lease after its source's last word, and renews the source's
-    right to post until then; that right and what was posted under it end within another lease and the longest flight.
-    Each of the two ends is found by a sweep, one heartbeat later at most. Clocks may be slow; a machine that stands
-    still sweeps when it goes on.
+    A lease and a sweep; only where flights are so long beside leases that what the other end may have begun can
+    outlast one, that. Clocks may be slow; a machine that stands still sweeps when it goes on.
     """
     transfer = scenario.transfer
-    waits_s = 2 * (transfer.lease_s + transfer.heartbeat_s) + outlasting_flights_s(transfer)
+    lease_ps = to_ps(transfer.lease_s)
+    hold_ps = spans(lease_ps, to_ps(transfer.max_flight_s), clock_error_ppm(transfer)).hold_ps
+    waits_s = max(lease_ps, hold_ps) / _PS_PER_S + transfer.heartbeat_s
     still_s = sum(fault.heal_after_s or 0.0 for fault in scenario.faults if fault.kind in ("pause", "hang"))
     return waits_s / (1 - transfer.clock_error) + still_s
 

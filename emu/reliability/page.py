@@ -15,11 +15,9 @@ from emu.reliability.plans import Tally
 from emu.reliability.rolling import Curve
 from emu.scenario.draw import KINDS, draw_scenario
 
-_WHY_SO_LONG = (
-    "A fault costs a loan at most its blocks x (two leases, two sweeps, the longest flight), by slow clocks, and as "
-    "long as its machine stands still besides; each plan that takes longer is named below. It is more than a lease and "
-    "a sweep: a destination that nobody tells renews the right to post until its own lease ends, a put may be posted "
-    "until that right ends, and land a whole flight later. To free blocks before would be to have others write them."
+_AT_MOST = (
+    "A fault costs a loan at most its blocks x (lease + sweep), by slow clocks, and as long as its machine stands "
+    "still besides, which cannot sweep then; each plan that takes longer is named below."
 )
 _SHORT = ("queued", "prefilling", "moving, 1st half", "moving, 2nd half", "decode not told", "not acked", "decoding")
 
@@ -148,8 +146,8 @@ def _drawn(tally: Tally) -> str:
         f"{tally.plans} plans, drawn from seeds by `emu.scenario.draw`, each against a small cluster of its own; "
         f"{tally.struck_live} of them ({share:.1f} %) struck a live request. {tally.requests} requests had to "
         f"complete, {tally.lost} were lost, {tally.corrupted} answers were corrupted; the longest orphan lasted "
-        f"{tally.longest_orphan_s:.2f} s, {held} the {bound_s:.1f} s that the protocol takes at most. {_WHY_SO_LONG} "
-        f"Plans that broke something: {len(tally.bad)}.\n\n{bad}"
+        f"{tally.longest_orphan_s:.2f} s, {held} the {bound_s:.1f} s of a lease and a sweep by the slowest clock. "
+        f"{_AT_MOST} Plans that broke something: {len(tally.bad)}.\n\n{bad}"
     )
 
 

@@ -83,7 +83,12 @@ def draw_scenario(seed: int) -> Scenario:
         ),
         scheduler=Scheduler(decode_batch=draws.choice((2, 512))),
         transfer=Transfer(
-            mode=draws.choice(("auto", "serialized", "layer-wise")), lease_s=10.0, heartbeat_s=2.0, clock_error=0.05
+            direction="put" if random.Random(f"{seed}/direction").random() < 0.7 else "get",
+            mode=draws.choice(("auto", "serialized", "layer-wise")),
+            lease_s=10.0,
+            heartbeat_s=2.0,
+            max_flight_s=3.0,
+            clock_error=0.05,
         ),
         workload=WorkloadSource(requests=rows, max_tokens=64, client_timeout_s=20.0, client_retries=4),
         run=RunLimits(liveness_s=60.0),
@@ -137,7 +142,7 @@ def _fault(
             **when,
         ),
         "link_slow": lambda: Fault(kind="link_slow", machine=machine, factor=20.0, heal_after_s=heal_after_s, **when),
-        "late_write": lambda: Fault(kind="late_write", by_s=draws.choice((0.01, 0.5, 5.0)), **counted),
+        "late_write": lambda: Fault(kind="late_write", by_s=draws.choice((0.01, 0.5, 3.0)), **counted),
         "router_crash": lambda: Fault(kind="router_crash", startup_s=heal_after_s, **when),
         "router_failover": lambda: Fault(kind="router_failover", overlap_s=heal_after_s, **when),
         "clock": lambda: _clock(draws, machine, heal_after_s, error, when),

@@ -24,6 +24,7 @@ from emu.control.machine_rules import MachineRules
 from emu.control.messages import Abandon, Acknowledge, Assign, Grant, Heartbeat, Lost, Reserve, Signal, SourceGone
 from emu.control.mixed import SchedulerRules
 from emu.control.request import Request
+from emu.control.transfer.leases import spans
 
 steady = settings(deadline=None, derandomize=True)
 
@@ -205,13 +206,26 @@ def test_a_slow_prefill_keeps_its_lease_and_a_cache_that_nobody_asks_for_is_lost
     assert (core.pool.free_blocks, core.has_transfers) == (10, False)
 
 
-def test_a_reservation_whose_source_goes_silent_is_fenced_and_freed_by_its_last_word() -> None:
+def test_a_reservation_whose_source_goes_silent_is_free_with_its_lease() -> None:
+    """It may write for a while since it asked, and all of that has ended by then."""
     core = machine(10)
     begin(core, reserve(1, 2))
-    core.handle(Heartbeat(THERE, ((1, 0),), 500), 500)
-    assert Report(Lost(1, 0, 0, "lease_expired", 500 + LEASE)) in core.handle(Tick(), 500 + LEASE)
+    (answer,) = core.handle(Heartbeat(THERE, ((1, 0),), 490), 500)
+    assert answer == Send(THERE, Heartbeat(HERE, ((1, 0),), 500, answers_ps=490))
+    core.handle(Tick(), 500 + LEASE - 1)
+    assert core.pool.free_blocks == 8
+    *_, lost, release = core.handle(Tick(), 500 + LEASE)
+    assert lost == Report(Lost(1, 0, 0, "lease_expired", 500 + LEASE))
+    assert isinstance(release, Release)
+    assert (release.reason, core.pool.free_blocks, core.has_transfers) == ("quarantined", 10, False)
+
+
+def test_a_reservation_that_is_given_up_is_fenced_and_freed_by_its_sources_last_word() -> None:
+    core = machine(10)
+    begin(core, reserve(1, 2))
+    core.handle(SourceGone(((1, 0),), 5), 5)
     assert core.pool.free_blocks == 8, "a write may still be in flight"
-    (release,) = core.handle(Abandon(1, 0, THERE, "given up", 9), 2 * LEASE)
+    (release,) = core.handle(Abandon(1, 0, THERE, "given up", 9), 10)
     assert isinstance(release, Release)
     assert (core.pool.free_blocks, core.has_transfers) == (10, False)
 
@@ -271,8 +285,8 @@ def test_a_signal_for_a_fenced_reservation_is_its_last_word() -> None:
     core = machine(10)
     (lend,) = begin(core, reserve(1, 2)).before
     assert isinstance(lend, Lend)
-    assert Report(Lost(1, 0, 0, "lease_expired", LEASE)) in core.handle(Tick(), LEASE)
-    (release,) = core.handle(Signal(1, 0, THERE, lend.message.loan, WHOLE, lend.message.blocks), LEASE + 1)
+    core.handle(SourceGone(((1, 0),), 5), 5)
+    (release,) = core.handle(Signal(1, 0, THERE, lend.message.loan, WHOLE, lend.message.blocks), 6)
     assert isinstance(release, Release)
     assert (core.pool.free_blocks, core.has_transfers) == (10, False)
 
@@ -280,10 +294,14 @@ def test_a_signal_for_a_fenced_reservation_is_its_last_word() -> None:
 def test_a_fenced_reservation_whose_source_is_gone_is_free_after_a_quarantine() -> None:
     core = machine(10)
     begin(core, reserve(1, 2))
+    core.handle(Heartbeat(THERE, ((1, 0),), 3), 3)
     core.handle(SourceGone(((1, 0),), 5), 5)
+    assert core.handle(Heartbeat(THERE, ((1, 0),), 6), 6) == (), "it may not write any more"
     assert core.pool.free_blocks == 8, "a write may still be in flight"
-    assert core.handle(Tick(), 5 + LEASE + FLIGHT - 1) == ()
-    (release,) = core.handle(Tick(), 5 + LEASE + FLIGHT)
+    hold_ps = spans(LEASE, FLIGHT).hold_ps
+    assert hold_ps <= LEASE
+    assert core.handle(Tick(), 3 + hold_ps - 1) == ()
+    (release,) = core.handle(Tick(), 3 + hold_ps)
     assert isinstance(release, Release)
     assert (release.reason, core.pool.free_blocks, core.has_transfers) == ("quarantined", 10, False)
 

@@ -1,9 +1,10 @@
 """Getting: the two ends of a transfer whose destination reads, as vLLM's NixlConnector does and llm-d.
 
 The source offers a cache when it is computed, and holds it under a lease that the destination renews while it waits for
-blocks. The destination reads, and its notice frees the source. A posted read cannot be recalled either: a source that
-gives a cache up keeps its blocks until the destination says that it reads nothing more, or has long lost the right to
-begin. The tables of moves are those of `states`; what a put does stands in `sender` and `receiver`.
+blocks. Each time it asks, the source answers: it may begin to read for a while since it asked. It reads, and its notice
+frees the source. A posted read cannot be recalled either: a source that gives a cache up keeps its blocks until the
+destination says that it reads nothing more, or has long lost the right to begin. The tables of moves are those of
+`states`; what a put does stands in `sender` and `receiver`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 from attrs import define, field
 
 from emu.control.commands import Command, Fetch, MakeOffer, Put, Release, Send
-from emu.control.messages import Abandon, Acknowledge, Heartbeat, Offer, Reserve, Signal
+from emu.control.messages import Abandon, Acknowledge, Heartbeat, Offer, Reserve, Signal, Unknown
 from emu.control.request import Sequence
 from emu.control.transfer.chunks import LayerRange, whole
 from emu.control.transfer.leases import Key, Leases
@@ -47,11 +48,20 @@ class Offering(Sender):
     def heard(self, message: Heartbeat, now: int) -> tuple[Command, ...]:
         """These wait at their destination, which has the offer."""
         self.leases.renew(message.transfers, now)
+        kept: list[Key] = []
         for key in message.transfers:
-            transfer = self.open.get(key)
-            if transfer is not None:
-                transfer.asked = 0
-        return ()
+            if self.leases.holds(key, now) and (transfer := self.open[key]).state is Source.COMPUTED:
+                transfer.said_ps, transfer.asked = now, 0
+                kept.append(key)
+        if not kept:
+            return ()
+        return (Send(message.machine, Heartbeat(self.here, tuple(kept), now, answers_ps=message.sent_ps)),)
+
+    def unknown(self, message: Unknown, now: int) -> tuple[Command, ...]:
+        """Its destination is there, and has lost these offers."""
+        self.leases.renew(message.transfers, now)
+        keys = (key for key in message.transfers if self.leases.holds(key, now))
+        return tuple(self._offer(x, now) for key in keys if (x := self.open[key]).state is Source.COMPUTED)
 
     def give_up(self, key: Key, reason: str, now: int) -> tuple[Command, ...]:
         """What was offered may be read at this moment, and for as long as an offer gives the right to begin."""
@@ -61,7 +71,7 @@ class Offering(Sender):
             transfer.move(SourceEvent.GIVE_UP)
             return self._abandon(transfer, reason, now)
         transfer.move(SourceEvent.WITHDRAW)
-        self.draining.grant(key, now)
+        self.draining.until(key, transfer.said_ps + self.spans.hold_ps)
         return (Send(transfer.sequence.peer, Abandon(*key, self.here, reason, now)),)
 
     def drained(self, key: Key, now: int) -> tuple[Command, ...]:
@@ -95,20 +105,23 @@ class Offering(Sender):
         return ()
 
     def heartbeats(self, now: int) -> tuple[Command, ...]:
-        """One message to each destination that waits for our caches; offers of which it says nothing are made again."""
+        """One message to each destination that waits for our caches, and says which of the offers it does not name."""
         wanted: dict[int, list[Key]] = {}
-        again: tuple[Command, ...] = ()
+        unheard: dict[int, list[Key]] = {}
         for key, transfer in self.open.items():
             if transfer.state is not Source.DRAINING:
                 wanted.setdefault(transfer.sequence.peer, []).append(key)
             if transfer.state is Source.COMPUTED:
                 transfer.asked += 1
-                if transfer.asked > 2:
-                    again += (self._offer(transfer, now),)
-        beats = (Send(machine, Heartbeat(self.here, tuple(keys), now)) for machine, keys in wanted.items())
-        return (*beats, *again)
+                if transfer.asked > 1:
+                    unheard.setdefault(transfer.sequence.peer, []).append(key)
+        return tuple(
+            Send(machine, Heartbeat(self.here, tuple(keys), now, tuple(unheard.get(machine, ()))))
+            for machine, keys in wanted.items()
+        )
 
     def _offer(self, transfer: Outgoing, now: int) -> Command:
+        transfer.said_ps = now
         sequence, loan = transfer.sequence, transfer.loan
         blocks = tuple(loan.blocks)
         return MakeOffer(sequence.peer, Offer(sequence.request, sequence.attempt, self.here, loan.number, blocks, now))
@@ -128,11 +141,12 @@ class Wanted(Incoming):
 class Fetching(Receiver):
     """The destination: it reads what it is offered when it has blocks."""
 
-    rights: Leases = field(init=False)  # to begin reads, each since the source's last word
+    rights: Leases = field(init=False)  # to begin reads
+    stale: bool = field(init=False, default=False)  # what is heard now was said long ago
 
     def __attrs_post_init__(self) -> None:
         Receiver.__attrs_post_init__(self)
-        self.rights = Leases(self.leases.duration_ps - self.leases.duration_ps // 4)
+        self.rights = Leases(self.spans.right_ps)
 
     def ask(self, reserve: Reserve, blocks: int) -> None:
         """A request will come; its blocks are counted, and asked for when its cache is offered."""
@@ -161,25 +175,31 @@ class Fetching(Receiver):
             return ()
         if key in self.committed:
             return (Send(offer.machine, Acknowledge(*key, self.here, self.layers, (), now)),)
-        self.rights.grant(key, now)
         wanted = self.open.get(key)
+        if self.stale or (isinstance(wanted, Wanted) and wanted.offer is not None):
+            return ()  # it may have been taken back, and is made again if not; or it is the same again
+        self.rights.grant(key, now)
         if wanted is None:
             wanted = self.open[key] = Wanted(Reserve(offer.request, offer.attempt, 0, offer.machine, now), blocks)
             self.queued_blocks += blocks
         assert isinstance(wanted, Wanted)
-        if wanted.offer is None:
-            self.leases.end(key)
-            wanted.offer = offer
-            wanted.reserve = wanted.reserve._replace(sent_ps=offer.sent_ps)
-            self.queue.append(wanted)
+        self.leases.end(key)
+        wanted.offer = offer
+        wanted.reserve = wanted.reserve._replace(sent_ps=offer.sent_ps)
+        self.queue.append(wanted)
         return ()
 
     def stalled(self, stall_ps: int) -> None:
         """Nothing was heard here for so long: offers may be too old by then."""
         if stall_ps > self.leases.duration_ps // 8:
+            self.stale = True
             self.rights = Leases(self.rights.duration_ps)
 
-    def stale(self, now: int) -> tuple[Key, ...]:
+    def caught_up(self) -> None:
+        """What is offered from now on was offered just now."""
+        self.stale = False
+
+    def lapsed(self, now: int) -> tuple[Key, ...]:
         """Those whose turn it would be, and whose source may have taken its offer back."""
         keys = ((incoming.reserve.request.request_id, incoming.reserve.attempt) for incoming in self.queue)
         return tuple(key for key in keys if not self.rights.holds(key, now))
@@ -226,7 +246,7 @@ class Fetching(Receiver):
 
     def overdue(self, now: int) -> tuple[Key, ...]:
         """Reads that must have ended by now, whose completions are lost."""
-        flight_ps = self.quarantine_ps - self.leases.duration_ps
+        flight_ps = self.spans.flight_ps
         return tuple(
             key
             for key, wanted in self.open.items()
@@ -261,10 +281,28 @@ class Fetching(Receiver):
         return commands
 
     def heard(self, message: Heartbeat, now: int) -> tuple[Command, ...]:
-        self.rights.renew(message.transfers, now)
+        """The source goes on, or keeps what it has offered, or says which offers may have been lost."""
         self.leases.renew(message.transfers, now)
+        if message.answers_ps >= 0:
+            for key in message.transfers:
+                if key in self.open:
+                    self.rights.until(key, message.answers_ps + self.spans.right_ps)
+            return ()
         lost = (key for key in message.transfers if key not in self.open and key in self.committed)
-        return tuple(Send(message.machine, Acknowledge(*key, self.here, self.layers, (), now)) for key in lost)
+        again = tuple(Send(message.machine, Acknowledge(*key, self.here, self.layers, (), now)) for key in lost)
+        keys = tuple(key for key in message.unheard if self._lacks(key))
+        return (*again, Send(message.machine, Unknown(self.here, keys, now))) if keys else again
+
+    def _lacks(self, key: Key) -> bool:
+        wanted = self.open.get(key)
+        if wanted is None:
+            return key not in self.committed and key not in self.early
+        return isinstance(wanted, Wanted) and wanted.offer is None
+
+    def _over_ps(self, incoming: Incoming) -> int:
+        """What is read here was begun here."""
+        assert isinstance(incoming, Wanted)
+        return incoming.read_ps + self.spans.flight_ps
 
     def heartbeats(self, now: int) -> tuple[Command, ...]:
         """One message to each source whose offers wait here, or are being read."""

@@ -3,7 +3,8 @@
 Blocks are granted in the order in which they were asked for, and a granted reservation is kept. A cache may be used
 only when the signal names exactly what was promised: this attempt, all layers, these blocks. What expires or is given
 up is fenced first; its blocks are free only when no write can be in flight: with the source's last word, which comes
-behind its writes, or after a quarantine that outlasts its right to write. How many blocks may be lent is decided
+behind its writes, or when its right to write has ended for long enough. That right is renewed only when the source has
+just asked, so that it ends before a lease does that the source has let run out. How many blocks may be lent is decided
 elsewhere.
 """
 
@@ -16,10 +17,10 @@ from attrs import define, field
 
 from emu.control.blocks import BlockPool, Loan
 from emu.control.commands import Command, Commit, Lend, Release, Send
-from emu.control.messages import Abandon, Acknowledge, Garbled, Grant, Heartbeat, Reserve, Signal
+from emu.control.messages import Abandon, Acknowledge, Garbled, Grant, Heartbeat, Reserve, Signal, Unknown
 from emu.control.request import Move, Phase, Sequence
 from emu.control.transfer.chunks import LayerRange, acknowledgement, merge, whole
-from emu.control.transfer.leases import Key, Leases
+from emu.control.transfer.leases import Key, Leases, Spans
 from emu.control.transfer.states import Destination, DestinationEvent, next_destination
 
 
@@ -38,7 +39,8 @@ class Incoming:
     blocks: int
     state: Destination = Destination.QUEUED
     loan: Loan | None = None
-    unheard: int = 0  # heartbeats sent since the grant, or since the source last named it
+    said_ps: int = 0  # when it was granted, or the source's right to write was last renewed
+    unheard: int = 0  # heartbeats sent since then
 
     def move(self, event: DestinationEvent) -> None:
         self.state = next_destination(self.state, event)
@@ -52,7 +54,7 @@ class Receiver:
     layers: int
     pool: BlockPool
     leases: Leases
-    quarantine_ps: int
+    spans: Spans
     open: dict[Key, Incoming] = field(init=False, factory=dict)
     queue: deque[Incoming] = field(init=False, factory=deque)
     queued_blocks: int = field(init=False, default=0)
@@ -60,12 +62,12 @@ class Receiver:
     early: Leases = field(init=False)  # of abandonments that may have overtaken their reservations
     fenced: Leases = field(init=False)  # until when their blocks may still be written
     committed: dict[Key, None] = field(init=False, factory=dict)  # the latest ones
-    # by their sources, those of `open` that are not fenced: thousands, where reservations wait
-    _wanted: dict[int, dict[Key, None]] = field(init=False, factory=dict)
+    # by their sources, those that wait for blocks: there may be thousands
+    _queued: dict[int, dict[Key, None]] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.early = Leases(self.leases.duration_ps)
-        self.fenced = Leases(self.quarantine_ps)
+        self.fenced = Leases(self.spans.hold_ps)
 
     def ask(self, reserve: Reserve, blocks: int) -> None:
         """A reservation of `blocks` blocks waits its turn, unless its source's last word came before it."""
@@ -75,7 +77,7 @@ class Receiver:
             return
         incoming = Incoming(reserve, blocks)
         self.open[key] = incoming
-        self._wanted.setdefault(reserve.prefill_machine, {})[key] = None
+        self._queued.setdefault(reserve.prefill_machine, {})[key] = None
         self.queue.append(incoming)
         self.queued_blocks += blocks
 
@@ -85,6 +87,8 @@ class Receiver:
         reserve, key = incoming.reserve, _key(incoming.reserve)
         incoming.move(DestinationEvent.LEND)
         loan = incoming.loan = self.pool.lend(*key, incoming.blocks)
+        del self._queued[reserve.prefill_machine][key]
+        incoming.said_ps = now
         self.leases.grant(key, now)
         self.queued_blocks -= incoming.blocks
         self.granted_blocks += incoming.blocks
@@ -110,7 +114,7 @@ class Receiver:
         if (signal.loan, merge(signal.layers), signal.blocks) != promised:
             raise CommitMismatch(f"request {key}: the signal does not name the blocks and layers that were granted")
         incoming.move(DestinationEvent.SIGNAL)
-        self._forget(key, incoming)
+        del self.open[key]
         self.leases.end(key)
         self.granted_blocks -= incoming.blocks
         self.committed[key] = None
@@ -146,30 +150,51 @@ class Receiver:
 
     def expired(self, key: Key, now: int) -> tuple[Command, ...]:
         """Its source has been silent for as long as a lease."""
-        self._fence(self.open[key], DestinationEvent.EXPIRE, now)
+        del now
+        self._fence(self.open[key], DestinationEvent.EXPIRE)
         return ()
 
     def heard(self, message: Heartbeat, now: int) -> tuple[Command, ...]:
-        """These are still on their way. One that was committed has lost its acknowledgement."""
+        """These are still on their way, and may be put. One that was committed has lost its acknowledgement."""
         if not (self.open or self.committed):
             return ()
         self.leases.renew(message.transfers, now)
         commands: tuple[Command, ...] = ()
+        kept: list[Key] = []
         for key in message.transfers:
-            incoming = self.open.get(key)
-            if incoming is not None:
-                incoming.unheard = 0
+            if self.leases.holds(key, now):
+                incoming = self.open[key]
+                incoming.said_ps, incoming.unheard = now, 0
+                kept.append(key)
             elif key in self.committed:
                 commands += (Send(message.machine, Acknowledge(*key, self.here, self.layers, (), now)),)
+        if not kept:
+            return commands
+        return *commands, Send(message.machine, Heartbeat(self.here, tuple(kept), now, answers_ps=message.sent_ps))
+
+    def unknown(self, message: Unknown, now: int) -> tuple[Command, ...]:
+        """Its source is there, and has lost these grants."""
+        self.leases.renew(message.transfers, now)
+        commands: tuple[Command, ...] = ()
+        for key in message.transfers:
+            if self.leases.holds(key, now):
+                incoming = self.open[key]
+                assert incoming.loan is not None
+                incoming.said_ps = now
+                grant = Grant(
+                    *key, self.here, incoming.loan.number, tuple(incoming.loan.blocks[: incoming.blocks]), now
+                )
+                commands += (Send(message.machine, grant),)
         return commands
 
     def give_up(self, key: Key, now: int) -> tuple[Command, ...]:
         """The cache is not wanted any more, or will not come. What its source may still write is waited for."""
+        del now
         incoming = self.open[key]
         if incoming.state is Destination.QUEUED:
             return (self._dequeue(incoming, DestinationEvent.CANCEL, "cancelled", -1),)
         if incoming.state is Destination.GRANTED:
-            self._fence(incoming, DestinationEvent.CANCEL, now)
+            self._fence(incoming, DestinationEvent.CANCEL)
         return ()
 
     def cleared(self, now: int) -> tuple[Command, ...]:
@@ -181,47 +206,45 @@ class Receiver:
     def stalled(self, stall_ps: int) -> None:
         """Nothing was heard here for so long; what has been granted from here lasts longer than that of others."""
 
-    def heartbeats(self, now: int) -> tuple[Command, ...]:
-        """One message to each source whose cache we want, whether it has our blocks yet or not.
+    def caught_up(self) -> None:
+        """All that had come while it stalled has been heard."""
 
-        A source that does not name a cache whose blocks it should have may have lost the grant: it has it again.
-        """
-        again: tuple[Command, ...] = ()
+    def heartbeats(self, now: int) -> tuple[Command, ...]:
+        """One message to each source whose cache waits for our blocks, or which has them and does not say so."""
+        unheard: dict[int, list[Key]] = {}
         for key in self.leases:
             incoming = self.open[key]
-            assert incoming.loan is not None
             incoming.unheard += 1
-            if incoming.unheard > 2:
-                again += (Send(incoming.reserve.prefill_machine, self._grant(incoming, incoming.loan, now)),)
-        named = ((machine, tuple(keys)) for machine, keys in self._wanted.items() if keys)
-        return (*(Send(machine, Heartbeat(self.here, keys, now)) for machine, keys in named), *again)
-
-    def _grant(self, incoming: Incoming, loan: Loan, now: int) -> Grant:
-        return Grant(*_key(incoming.reserve), self.here, loan.number, tuple(loan.blocks[: incoming.blocks]), now)
+            if incoming.unheard > 1:
+                unheard.setdefault(incoming.reserve.prefill_machine, []).append(key)
+        beats: list[Command] = []
+        for machine in dict.fromkeys((*self._queued, *unheard)):
+            lent = tuple(unheard.get(machine, ()))
+            keys = (*self._queued.get(machine, ()), *lent)
+            if keys:
+                beats.append(Send(machine, Heartbeat(self.here, keys, now, lent)))
+        return tuple(beats)
 
     def _dequeue(self, incoming: Incoming, event: DestinationEvent, reason: str, sent_ps: int) -> Command:
         incoming.move(event)
         key = _key(incoming.reserve)
         self.queue.remove(incoming)
         self.queued_blocks -= incoming.blocks
-        self._forget(key, incoming)
+        self._queued.get(incoming.reserve.prefill_machine, {}).pop(key, None)
+        del self.open[key]
         return Release(*key, 0, 0, reason, sent_ps)
 
-    def _unwanted(self, key: Key, incoming: Incoming) -> None:
-        self._wanted.get(incoming.reserve.prefill_machine, {}).pop(key, None)
-
-    def _forget(self, key: Key, incoming: Incoming) -> None:
-        del self.open[key]
-        self._unwanted(key, incoming)
-
-    def _fence(self, incoming: Incoming, event: DestinationEvent, now: int) -> None:
+    def _fence(self, incoming: Incoming, event: DestinationEvent) -> None:
         """From now on a signal of this attempt means nothing, but that its writes have ended."""
         incoming.move(event)
         key = _key(incoming.reserve)
-        self._unwanted(key, incoming)
         self.leases.end(key)
-        self.fenced.grant(key, now)
+        self.fenced.until(key, self._over_ps(incoming))
         self.granted_blocks -= incoming.blocks
+
+    def _over_ps(self, incoming: Incoming) -> int:
+        """When all has ended that may have been put there."""
+        return incoming.said_ps + self.fenced.duration_ps
 
     def _clear(self, incoming: Incoming, event: DestinationEvent, reason: str, sent_ps: int) -> Command:
         """There is evidence that nothing is in flight: the blocks are free."""
@@ -230,7 +253,7 @@ class Receiver:
         incoming.move(event)
         key, loan = _key(incoming.reserve), incoming.loan
         assert loan is not None
-        self._forget(key, incoming)
+        del self.open[key]
         self.leases.end(key)
         self.fenced.end(key)
         self.pool.give_back(loan)

@@ -2,7 +2,8 @@
 
 It holds a prompt's blocks under a lease from the start of the prefill until the destination has acknowledged them, and
 knows that a posted put cannot be recalled: blocks that one names are pinned until there is evidence that it ended. It
-posts only while the destination is sure to keep the blocks that it has granted, which is less than the lease there.
+posts only while the destination is sure to keep the blocks that it has granted: for a while since it asked, by its own
+clock, whatever became of the answer on its way.
 When a prefill runs and who decodes is decided elsewhere.
 """
 
@@ -14,10 +15,10 @@ from attrs import define, field
 
 from emu.control.blocks import BlockPool, Loan
 from emu.control.commands import Command, PostSignal, Put, Release, Send, WatchDrain
-from emu.control.messages import Abandon, Acknowledge, Garbled, Grant, Heartbeat, Signal
+from emu.control.messages import Abandon, Acknowledge, Garbled, Grant, Heartbeat, Signal, Unknown
 from emu.control.request import Sequence
 from emu.control.transfer.chunks import LayerRange, whole
-from emu.control.transfer.leases import Key, Leases
+from emu.control.transfer.leases import Key, Leases, Spans
 from emu.control.transfer.states import Source, SourceEvent, next_source
 
 MOST_SIGNALS: Final = 4  # for one transfer, before it is given up
@@ -38,6 +39,7 @@ class Outgoing:
     missing: tuple[LayerRange, ...] = ()  # that were put last, if not all of them were
     failed: bool = False  # the put that follows the prefill under way
     posted_ps: int = 0  # when its latest signal was
+    said_ps: int = 0  # where its destination reads: when it was offered, or the right to begin was last renewed
 
     def move(self, event: SourceEvent) -> None:
         self.state = next_source(self.state, event)
@@ -57,7 +59,8 @@ class Sender:
     layers: int
     pool: BlockPool
     leases: Leases
-    flight_ps: int = 0  # a transfer that was given up has ended by then, if its completion is lost; 0: none ever is
+    spans: Spans
+    completions_lost: bool = False  # so that what was posted is taken for over when it must have ended
     open: dict[Key, Outgoing] = field(init=False, factory=dict)
     early: dict[Key, Grant] = field(init=False, factory=dict)
     rights: Leases = field(init=False)  # to post puts, each since the destination's last word
@@ -68,8 +71,8 @@ class Sender:
     _given_up: dict[Key, Outgoing] = field(init=False, factory=dict)  # and posted puts may still be under way
 
     def __attrs_post_init__(self) -> None:
-        self.rights = Leases(self.leases.duration_ps - self.leases.duration_ps // 4)
-        self.draining = Leases(self.flight_ps)
+        self.rights = Leases(self.spans.right_ps)
+        self.draining = Leases(self.spans.flight_ps)
 
     def stalled(self, stall_ps: int) -> None:
         """Nothing was heard here for so long: if a grant may be too old by then, all have to be said again."""
@@ -150,28 +153,37 @@ class Sender:
         slow: its completion tells.
         """
         self.leases.renew(message.transfers, now)
-        self.rights.renew(message.transfers, now)
-        commands: tuple[Command, ...] = ()
+        if message.answers_ps >= 0:
+            for key in message.transfers:
+                if key in self.open:
+                    self.rights.until(key, message.answers_ps + self.spans.right_ps)
+        commands = self._missing(message, now)
         for key in filter(self._signalled.__contains__, message.transfers):
             transfer = self._signalled[key]
             transfer.asked += 1
-            if self.flight_ps and now - transfer.posted_ps >= self.flight_ps:
+            if self.completions_lost and now - transfer.posted_ps >= self.spans.flight_ps:
                 commands += self.drained(key, now)  # its completion is lost as well
             elif not transfer.asked % 2:
                 commands += (WatchDrain(*key),)
         return commands
 
+    def _missing(self, message: Heartbeat, now: int) -> tuple[Command, ...]:
+        """The destination has lent blocks of which nothing has come here."""
+        keys = [key for key in message.unheard if (transfer := self.open.get(key)) and transfer.grant is None]
+        return (Send(message.machine, Unknown(self.here, tuple(keys), now)),) if keys else ()
+
     def give_up(self, key: Key, reason: str, now: int) -> tuple[Command, ...]:
         """The cache is not wanted any more. Blocks that posted puts name stay pinned until those have completed."""
         transfer = self.open[key]
+        flown_ps = now if transfer.state is Source.STREAMING else transfer.posted_ps
         transfer.move(SourceEvent.GIVE_UP)
         self.leases.end(key)
         self.rights.end(key)
         self._signalled.pop(key, None)
         if transfer.state is Source.DRAINING:
             self._given_up[key] = transfer
-            if self.flight_ps:
-                self.draining.grant(key, now)
+            if self.completions_lost:
+                self.draining.until(key, flown_ps + self.spans.flight_ps)
             return (WatchDrain(*key),)
         return self._abandon(transfer, reason, now)
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emu.control.transfer.leases import Key, Leases
+from emu.control.transfer.leases import Key, Leases, spans
 
 steady = settings(deadline=None, derandomize=True)
 
@@ -14,6 +14,7 @@ TIMES = st.integers(0, 60)
 DEEDS = st.one_of(
     st.tuples(st.just("grant"), KEYS, TIMES),
     st.tuples(st.just("renew"), KEYS, TIMES),
+    st.tuples(st.just("until"), KEYS, TIMES),
     st.tuples(st.just("end"), KEYS, TIMES),
     st.tuples(st.just("sweep"), KEYS, TIMES),
 )
@@ -27,6 +28,9 @@ def test_leases_are_the_latest_deadlines_that_were_given(deeds: list[tuple[str, 
         if deed == "grant":
             leases.grant(key, now)
             deadlines[key] = now + DURATION
+        elif deed == "until":
+            leases.until(key, now)
+            deadlines[key] = max(now, deadlines.get(key, now))
         elif deed == "renew":
             leases.renew((key,), now)
             if key in deadlines:
@@ -60,3 +64,19 @@ def test_a_lease_that_expired_stays_so() -> None:
     assert leases.sweep(DURATION) == ((1, 0),)
     leases.renew([(1, 0)], DURATION)
     assert len(leases) == 0
+
+
+@steady
+@given(st.integers(1, 10**14), st.integers(0, 10**14), st.integers(0, 400_000))
+def test_who_lent_blocks_keeps_them_until_all_that_may_be_begun_there_has_ended(
+    lease_ps: int, flight_ps: int, error_ppm: int
+) -> None:
+    """By the fastest clock, where the right to begin is measured by the slowest, and the word of it came late."""
+    found = spans(lease_ps, flight_ps, error_ppm)
+    slow, fast, late_ps = 10**6 - error_ppm, 10**6 + error_ppm, lease_ps // 4
+    begun_true_ps = -(-found.right_ps * 10**6 // slow) + late_ps
+    assert found.hold_ps * 10**6 >= (begun_true_ps + flight_ps) * fast
+    assert found.flight_ps * 10**6 >= flight_ps * fast
+    assert lease_ps // 3 <= found.right_ps <= lease_ps
+    if not error_ppm and 5 * lease_ps >= 12 * flight_ps + 12:
+        assert found.hold_ps <= lease_ps, "it is over when its lease is"

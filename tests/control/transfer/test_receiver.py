@@ -11,15 +11,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from emu.control.blocks import BlockPool
 from emu.control.commands import Command, Commit, Lend, Release, Send
-from emu.control.messages import Abandon, Heartbeat, Reserve, Signal
+from emu.control.messages import Abandon, Grant, Heartbeat, Reserve, Signal, Unknown
 from emu.control.request import Phase, Request
-from emu.control.transfer.leases import Leases
+from emu.control.transfer.leases import Leases, Spans
 from emu.control.transfer.receiver import CommitMismatch, Receiver
 
 LAYERS, HERE, THERE = 3, 1, 0
 WHOLE = ((0, LAYERS - 1),)
 PICK = st.integers(0, 9)
-QUARANTINE = 3
+LEASE = 5000  # longer than any run of the model: who expires is said
+SPANS = Spans(right_ps=1, hold_ps=3, flight_ps=1)
 TAMPERINGS = ("loan", "a layer less", "a layer more", "a block less", "another block", "blocks in another order")
 
 
@@ -33,7 +34,13 @@ class Story:
     loan: int = 0
     blocks: tuple[int, ...] = ()
     fenced: bool = False
-    clear_at: int = 0  # from when on nothing can be in flight for a fenced one
+    said: int = 0  # when its source was last told that it may write
+    unheard: int = 0  # heartbeats since then
+
+    @property
+    def clear_at(self) -> int:
+        """From when on nothing can be in flight for a fenced one."""
+        return self.said + SPANS.hold_ps
 
 
 class ReceiverAndModel(RuleBasedStateMachine):
@@ -42,7 +49,7 @@ class ReceiverAndModel(RuleBasedStateMachine):
     @initialize(capacity=st.integers(1, 20))
     def begin(self, capacity: int) -> None:
         self.pool = BlockPool(capacity)
-        self.receiver = Receiver(HERE, LAYERS, self.pool, Leases(50), QUARANTINE)
+        self.receiver = Receiver(HERE, LAYERS, self.pool, Leases(LEASE), SPANS)
         self.waiting: list[Story] = []
         self.granted: list[Story] = []
         self.committed: list[Story] = []
@@ -65,7 +72,7 @@ class ReceiverAndModel(RuleBasedStateMachine):
         assert (grant.request_id, lend.machine, lend.blocks) == (story.number, THERE, story.asked), "not first come"
         assert self.pool.is_current(grant.loan, grant.blocks)
         assert len(grant.blocks) == story.asked
-        story.loan, story.blocks = grant.loan, grant.blocks
+        story.loan, story.blocks, story.said = grant.loan, grant.blocks, self.now
         self.granted.append(story)
 
     @precondition(lambda self: self.granted)
@@ -145,7 +152,7 @@ class ReceiverAndModel(RuleBasedStateMachine):
         if not story.fenced:
             free = self.pool.free_blocks
             self.receiver.expired((story.number, 0), self.now)
-            story.fenced, story.clear_at = True, self.now + QUARANTINE
+            story.fenced = True
             assert self.pool.free_blocks == free
 
     @precondition(lambda self: self.waiting or self.granted)
@@ -160,12 +167,11 @@ class ReceiverAndModel(RuleBasedStateMachine):
             self._check_release(story, commands[0], "cancelled")
             return
         assert (commands, self.pool.free_blocks) == ((), free)
-        if not story.fenced:
-            story.fenced, story.clear_at = True, self.now + QUARANTINE
+        story.fenced = True
 
     @rule()
     def clear(self) -> None:
-        """Time passes: what was fenced long enough is free, and nothing else."""
+        """Time passes: of what is fenced that is free which was not renewed for long enough, and nothing else."""
         self.now += 1
         due = [story for story in self.granted if story.fenced and story.clear_at <= self.now]
         released = {command.request_id: command for command in self.receiver.cleared(self.now)}  # type: ignore[union-attr]
@@ -176,11 +182,41 @@ class ReceiverAndModel(RuleBasedStateMachine):
 
     @rule()
     def heartbeat(self) -> None:
-        """The sources hear of every cache that is wanted, so that it is kept; a fenced one is not."""
+        """The sources hear of every cache that waits for blocks, and of those of whose blocks they say nothing."""
         self.now += 1
         heard = [send.message for send in self.receiver.heartbeats(self.now) if isinstance(send, Send)]
-        wanted = sorted((story.number, 0) for story in self.waiting + self.granted if not story.fenced)
-        assert heard == ([Heartbeat(HERE, tuple(wanted), self.now)] if wanted else [])
+        for story in self.granted:
+            story.unheard += not story.fenced
+        unheard = tuple((story.number, 0) for story in self.granted if story.unheard > 1 and not story.fenced)
+        wanted = (*((story.number, 0) for story in self.waiting), *unheard)
+        assert heard == ([Heartbeat(HERE, wanted, self.now, unheard)] if wanted else [])
+
+    @rule(stamp=st.integers(0, 9))
+    def a_source_asks(self, stamp: int) -> None:
+        """Of all that it ever heard of: it may go on with what has blocks and is not fenced, and is told so."""
+        every = tuple((number, 0) for number in range(1, self.asked + 1))
+        commands = self.receiver.heard(Heartbeat(THERE, every, stamp), self.now)
+        kept = [story for story in self.granted if not story.fenced]
+        for story in kept:
+            story.said, story.unheard = self.now, 0
+        answers = [x.message for x in commands if isinstance(x, Send) and isinstance(x.message, Heartbeat)]
+        assert [answer.answers_ps for answer in answers] == ([stamp] if kept else [])
+        assert sorted(key for answer in answers for key in answer.transfers) == sorted((s.number, 0) for s in kept)
+        assert len(commands) - len(answers) == len(self.committed), "each of them has lost its acknowledgement"
+
+    @rule()
+    def a_source_has_no_grants(self) -> None:
+        """They are said again, and may be used from then on."""
+        every = tuple((number, 0) for number in range(1, self.asked + 1))
+        commands = self.receiver.unknown(Unknown(THERE, every, self.now), self.now)
+        again = [x.message for x in commands if isinstance(x, Send) and isinstance(x.message, Grant)]
+        assert len(again) == len(commands)
+        kept = {story.number: story for story in self.granted if not story.fenced}
+        assert {grant.request_id for grant in again} == set(kept)
+        for grant in again:
+            story = kept[grant.request_id]
+            story.said = self.now
+            assert (grant.loan, grant.blocks) == (story.loan, story.blocks)
 
     @invariant()
     def counts_are_those_of_the_model(self) -> None:

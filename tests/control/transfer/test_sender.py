@@ -12,7 +12,7 @@ from emu.control.commands import Command, PostSignal, Put, Release, Send, WatchD
 from emu.control.messages import Abandon, Acknowledge, Grant, Heartbeat
 from emu.control.request import Move, Phase, Request, Sequence
 from emu.control.transfer.chunks import LayerRange
-from emu.control.transfer.leases import Leases
+from emu.control.transfer.leases import Leases, spans
 from emu.control.transfer.sender import Sender
 
 LAYERS, HERE, THERE = 4, 0, 1
@@ -63,7 +63,7 @@ class SenderAndModel(RuleBasedStateMachine):
     @initialize(blocks=st.integers(1, 3))
     def begin(self, blocks: int) -> None:
         self.pool = BlockPool(len(TRANSFERS) * blocks)
-        self.sender = Sender(HERE, LAYERS, self.pool, Leases(100))
+        self.sender = Sender(HERE, LAYERS, self.pool, Leases(100), spans(100, 20))
         self.blocks = blocks
         self.stories = [Story() for _ in TRANSFERS]
         self.now = 0
