@@ -7,6 +7,7 @@ processes die, start again, stop and go on; wires, links and reports are told wh
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import trio
@@ -232,15 +233,18 @@ class Strikes:
         heard = place.up and not place.pauses and self.wire.ways.factor(machine, ROUTER) > 0
         self.reports.hear(machine, heard, place.incarnation)
 
-    def _crash(self, strike: Strike) -> None:
+    def _crash(self, strike: Strike, *, raised: bool = False) -> None:
         self._struck(strike)
         if self.places[strike.machine].up:  # what is gone cannot crash
-            self._take_down(strike.machine, lambda: self._heal(strike, lambda: self._start_again(strike.machine)))
+            again = partial(self._start_again, strike.machine)
+            self._take_down(strike.machine, lambda: self._heal(strike, again), raised=raised)
 
-    def _take_down(self, machine: int, then: Callable[[], None] = lambda: None, *, leaves: bool = False) -> None:
-        """A process is gone, with all that was in its memory."""
+    def _take_down(
+        self, machine: int, then: Callable[[], None] = lambda: None, *, leaves: bool = False, raised: bool = False
+    ) -> None:
+        """A process is gone, with all that was in its memory; because its step has `raised`, or just so."""
         place, now = self.places[machine], self.clock.now_ps
-        found = self.nodes[machine].halt()
+        found = self.nodes[machine].halt(raised=raised)
         self.log.write((MachineLeft if leaves else MachineCrashed)(now, machine, place.incarnation))
         place.up = False
         place.held.clear()
@@ -298,13 +302,13 @@ class Strikes:
             self.client.cancel(request)
 
     def _poison(self, strike: Strike) -> None:
-        """Whichever machine runs this request crashes, every time."""
+        """In whichever step this request is, it raises, and the machine's process ends with that, every time."""
         trigger = Trigger("StepStarted", 1, ANY, strike.request, 0)
 
         def crash(entry: Any) -> None:
             self.witness.wait(trigger, crash)
             machine = entry.machine
-            self.clock.call_first(self.clock.now_ps, lambda: self._crash(strike._replace(machine=machine)))
+            self.clock.call_first(self.clock.now_ps, lambda: self._crash(strike._replace(machine=machine), raised=True))
 
         self.witness.wait(trigger, crash)
 

@@ -1,10 +1,11 @@
-"""Docket: which requests may be why machines die, and how that is found out.
+"""Docket: which request kills the machines that run it, and how that is found out.
 
-Many requests are on a machine when it dies, and at most one of them has killed it. A machine that comes back tells: it
-has not died at all, or its new process says which attempts were in the step in which it did. Who was alone in such a
-step `limit` times, each time just as far, is poison; so is who was in one more than that, and alone in the last. Until
-the machines of a suspect have spoken it is not tried again, for a while; then suspects are tried apart, one after the
-other, and without those that they met there. Where attempts go is decided elsewhere.
+Machines die for many reasons, and most of them say nothing: that is held against nobody. But a process that its own
+step ends says so, as it ends or through the next one, and which requests were in that step: one of them did it. Whoever
+has been in `limit` such steps is poison, if nobody else was in all of them. So that two who were in one step are not in
+the next one together, they are tried one after the other. While only one request at a time is poison, it has been in
+every one of those steps: nobody else is ever taken for it, and it ends with the machine number `limit`, if the words of
+those before it have come by the time its next attempt is placed. Where attempts go is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -17,20 +18,18 @@ from attrs import define, evolve, field, frozen
 
 from emu.control.batch import InStep
 
-_UNKNOWN: Final = -1
 _ASKS_AGAIN: Final = 64  # times, in the longest that a suspect waits
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Death:
-    """A machine died under an attempt; `position`: the tokens that it had delivered if it was in the last step."""
+    """A machine died under an attempt; `step`: all requests in the step that killed it; none: no word of that yet."""
 
     machine: int
     incarnation: int
     attempt: int
     at_ps: int
-    position: int = _UNKNOWN
-    alone: bool = False  # in that step
+    step: frozenset[int] = frozenset()
 
 
 @define(eq=False, repr=False)
@@ -38,27 +37,29 @@ class Docket:
     """Requests by their number; times in picoseconds."""
 
     limit: int  # machines that one request may kill
-    apart_ps: int  # that a suspect waits for word of its machines, and between two that are tried
+    apart_ps: int  # that a suspect waits for word of its machines, and for another one that is tried
     deaths: dict[int, tuple[Death, ...]] = field(init=False, factory=dict)
     convicted: set[int] = field(init=False, factory=set)
-    bystanders: Counter[int] = field(init=False, factory=Counter)  # how often a request was there and not in the step
-    _next_ps: int = field(init=False, default=0)  # no suspect is placed before
-    _tried: set[int] = field(init=False, factory=set)
+    _killed: Counter[int] = field(init=False, factory=Counter)  # attempts of a request that ended with such a step
+    _words: dict[int, tuple[int, InStep]] = field(init=False, factory=dict)  # the last, by machine and incarnation
+    _tried: dict[int, int] = field(init=False, factory=dict)  # suspects that are, and until when others wait for them
 
     def __bool__(self) -> bool:
         """Whether any request is remembered."""
-        return bool(self.deaths or self.bystanders)
+        return bool(self.deaths or self._killed)
 
     def excused(self, request: int) -> int:
-        """Of its attempts, those that were lost beside what killed a machine; no more than machines one may kill."""
-        return min(self.bystanders[request], self.limit)
+        """Of its attempts, those that a step has ended with their machine; no more than machines one may kill."""
+        return min(self._killed[request], self.limit)
 
     def died(self, machine: int, incarnation: int, attempts: Iterable[tuple[int, int]], now: int) -> None:
         """A machine is taken for dead, with these attempts there."""
         for request, attempt in attempts:
             death = Death(machine, incarnation, attempt, now)
             self.deaths[request] = (*self.deaths.get(request, ()), death)
-            self._tried.discard(request)
+            self._tried.pop(request, None)
+        if machine in self._words:
+            self.found(machine, *self._words[machine])
 
     def survived(self, machine: int, incarnation: int) -> None:
         """The same process speaks again: nothing has killed it."""
@@ -67,19 +68,25 @@ class Docket:
             self._keep(request, kept)
 
     def found(self, machine: int, incarnation: int, attempts: InStep) -> None:
-        """A process of this incarnation says what the one before was at when it died."""
-        in_step = {(request, attempt): delivered for request, attempt, delivered in attempts}
+        """Word of what was in the step that ended the process before this incarnation; nothing: no step did.
+
+        It may come before anybody has noticed, and twice.
+        """
+        self._words[machine] = (incarnation, attempts)
+        there = {(request, attempt) for request, attempt, _ in attempts}
+        step = frozenset(request for request, _ in there)
         for request, deaths in [*self.deaths.items()]:
             kept: list[Death] = []
             for death in deaths:
-                if death.machine != machine or death.incarnation >= incarnation or death.position != _UNKNOWN:
+                if death.machine != machine or death.incarnation >= incarnation or death.step:
                     kept.append(death)
-                elif (delivered := in_step.get((request, death.attempt))) is not None:
-                    kept.append(evolve(death, position=delivered, alone=len(attempts) == 1))
-                else:
-                    self.bystanders[request] += 1
+                    continue
+                self._killed[request] += bool(step)
+                if (request, death.attempt) in there:
+                    kept.append(evolve(death, step=step))
             self._keep(request, tuple(kept))
-            if self._is_guilty(kept):
+            steps = [death.step for death in kept if death.step]
+            if len(steps) >= self.limit and frozenset.intersection(*steps) == {request}:
                 self.convicted.add(request)
 
     def earliest_ps(self, request: int, now: int) -> int:
@@ -87,52 +94,28 @@ class Docket:
         deaths = self.deaths.get(request, ())
         if not deaths or request in self.convicted:
             return now
-        again_ps = now + self.apart_ps // _ASKS_AGAIN
-        suspect = _weight(deaths) >= self.limit
-        unknown = [death for death in deaths if death.position == _UNKNOWN]
-        if suspect and unknown and (heard_by_ps := unknown[-1].at_ps + self.apart_ps) > now:
-            return min(again_ps, heard_by_ps)
-        if unknown and _weight(deaths) > self.limit:  # tried apart, and no word comes of what the machines were at
-            self.convicted.add(request)
-        elif now < self._next_ps and (self._tried if suspect else self._met(deaths)):
-            return min(again_ps, self._next_ps)
-        return now
+        waits = [death.at_ps + self.apart_ps for death in deaths if not death.step][-1:]
+        if len(deaths) < self.limit:
+            waits = []  # one machine more or less that is just gone
+        others = frozenset[int]().union(*(death.step for death in deaths))
+        waits += [until_ps for other, until_ps in self._tried.items() if other in others and other != request]
+        until_ps = max(waits, default=now)
+        return now if until_ps <= now else min(now + self.apart_ps // _ASKS_AGAIN, until_ps)
 
     def placed(self, request: int, now: int) -> None:
         """Another attempt of it begins."""
-        if _weight(self.deaths.get(request, ())) >= self.limit:
-            self._tried.add(request)
-            self._next_ps = now + self.apart_ps
+        if any(death.step for death in self.deaths.get(request, ())):
+            self._tried[request] = now + self.apart_ps
 
     def forget(self, request: int) -> None:
         """It is over."""
         self.deaths.pop(request, None)
-        self._tried.discard(request)
+        self._tried.pop(request, None)
         self.convicted.discard(request)
-        self.bystanders.pop(request, None)
-
-    def _met(self, deaths: tuple[Death, ...]) -> bool:
-        """Whether one that is tried was in a step in which a machine died under these."""
-        steps = {(death.machine, death.incarnation) for death in deaths if death.position != _UNKNOWN}
-        others = (death for request in self._tried for death in self.deaths.get(request, ()))
-        return any((other.machine, other.incarnation) in steps for other in others)
-
-    def _is_guilty(self, deaths: list[Death]) -> bool:
-        known = [death for death in deaths if death.position != _UNKNOWN]
-        if not known or not known[-1].alone:
-            return False
-        as_far = [death for death in known if death.position == known[-1].position]
-        return sum(death.alone for death in as_far) >= self.limit or len(as_far) > self.limit
+        self._killed.pop(request, None)
 
     def _keep(self, request: int, deaths: tuple[Death, ...]) -> None:
         if deaths:
             self.deaths[request] = deaths
         else:
             del self.deaths[request]
-
-
-def _weight(deaths: Iterable[Death]) -> int:
-    """How many of them it may have caused: those that met it at one position, and those of which no word came."""
-    found = Counter(death.position for death in deaths)
-    unknown = found.pop(_UNKNOWN, 0)
-    return unknown + max(found.values(), default=0)

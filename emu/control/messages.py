@@ -230,13 +230,13 @@ class Lost(NamedTuple):
 
 
 class Wreck(NamedTuple):
-    """Machine to router, in answer to its welcome: what was under way when the process before this one died.
+    """Machine to router: a step with these attempts has ended a process with an error; none: something else did.
 
-    If anything that it was at has killed it, it is one of these attempts.
+    Its last words, and what the next process says in answer to its welcome.
     """
 
     machine: int
-    incarnation: int  # of the process that says so
+    incarnation: int  # of the next process
     attempts: InStep
     sent_ps: int
 

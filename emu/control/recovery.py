@@ -212,7 +212,7 @@ class Recovery:
         return self._give_up({message.request_id: entry}, message.reason, now, besides=NOWHERE)
 
     def found(self, message: Wreck, now: int) -> tuple[Command, ...]:
-        """A process that was started again says what the one before it was at when it died."""
+        """Word of what was in the step that has ended a process."""
         del now
         self.docket.found(message.machine, message.incarnation, message.attempts)
         return ()

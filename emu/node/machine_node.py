@@ -77,18 +77,20 @@ class MachineNode:
     def load_report(self, at_ps: int) -> LoadReport:
         return self.core.load_report(at_ps, self._worker.steps_done(at_ps) if self._steps.running else 0)
 
-    def halt(self) -> InStep:
+    def halt(self, *, raised: bool = False) -> InStep:
         """The machine crashes at this instant: steps that had ended are written, and nothing more from here.
 
-        What it was at, as it wrote down where its next process finds it.
+        Where the step under way has `raised`, and the process ends with that error, it says so. What was in that step,
+        as its next process finds it written down.
         """
-        steps = self._steps
+        steps, now = self._steps, self._clock.now()
         if not steps.running or steps.run is None:
-            return self.core.at_death(None)
+            return self.core.at_death(None, now)[0]
         cut = self._worker.cut()
-        found = self.core.at_death(cut.steps)
+        found, last_words = self.core.at_death(cut.steps if raised else None, now)
         self.core.settle(cut.steps)  # so that blocks are written down which stepping would have taken
         steps.cut(cut)
+        self._carry_out(last_words)
         return found
 
     def stalled(self, stall_ps: int) -> None:

@@ -21,7 +21,18 @@ from emu.control.commands import (
 from emu.control.machine import Machine
 from emu.control.machine_events import Drained, Plan, PutFailed, Tick
 from emu.control.machine_rules import MachineRules
-from emu.control.messages import Abandon, Acknowledge, Assign, Grant, Heartbeat, Lost, Reserve, Signal, SourceGone
+from emu.control.messages import (
+    Abandon,
+    Acknowledge,
+    Assign,
+    Grant,
+    Heartbeat,
+    Lost,
+    Reserve,
+    Signal,
+    SourceGone,
+    Wreck,
+)
 from emu.control.mixed import SchedulerRules
 from emu.control.request import Request
 from emu.control.transfer.leases import spans
@@ -328,16 +339,17 @@ def test_only_the_newest_attempt_of_a_request_goes_on() -> None:
     assert [(piece.request_id, piece.attempt) for piece in plan.batch.prefills] == [(1, 1)]
 
 
-def test_a_machine_that_dies_says_who_was_in_its_step() -> None:
+def test_a_machine_that_its_step_ends_says_who_was_in_it() -> None:
     core = machine(100)
-    assert core.at_death(None) == ()
+    assert core.at_death(None, 0) == ((), ())
     begin(core, assign(1, 2), assign(2, 2))
-    assert core.at_death(0) == ((1, 0, 0), (2, 0, 0))
+    assert core.at_death(None, 0) == ((), ()), "no step has ended it"
+    assert core.at_death(0, 7) == (((1, 0, 0), (2, 0, 0)), (Report(Wreck(HERE, 1, ((1, 0, 0), (2, 0, 0)), 7)),))
     core.handle(StepResult(1, ()), 1)
     core.next_batch(1)
-    assert core.at_death(3) == ((1, 0, 4), (2, 0, 4))
+    assert core.at_death(3, 8)[0] == ((1, 0, 4), (2, 0, 4))
     back = Machine(MachineRules(HERE, 100, LAYERS, LEASE, incarnation=1, found=((1, 0, 4),)))
-    assert back.at_death(None) == ((1, 0, 4),), (
+    assert back.at_death(None, 9) == (((1, 0, 4),), ()), (
         "dead again before anybody took it in: what it found is still to be told"
     )
 

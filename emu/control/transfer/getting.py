@@ -19,7 +19,7 @@ from emu.control.request import Sequence
 from emu.control.transfer.chunks import LayerRange, whole
 from emu.control.transfer.leases import Key, Leases
 from emu.control.transfer.receiver import Incoming, Receiver
-from emu.control.transfer.sender import Outgoing, Sender, key_of
+from emu.control.transfer.sender import MOST_SIGNALS, Outgoing, Sender, key_of
 from emu.control.transfer.states import Destination, DestinationEvent, Source, SourceEvent
 
 MOST_READS: Final = 4  # of one cache, before it is given up
@@ -58,10 +58,15 @@ class Offering(Sender):
         return (Send(message.machine, Heartbeat(self.here, tuple(kept), now, answers_ps=message.sent_ps)),)
 
     def unknown(self, message: Unknown, now: int) -> tuple[Command, ...]:
-        """Its destination is there, and has lost these offers."""
-        self.leases.renew(message.transfers, now)
-        keys = (key for key in message.transfers if self.leases.holds(key, now))
-        return tuple(self._offer(x, now) for key in keys if (x := self.open[key]).state is Source.COMPUTED)
+        """Its destination is there, and has lost these offers. They are made again, so often."""
+        commands: tuple[Command, ...] = ()
+        for key in message.transfers:
+            if self.leases.holds(key, now) and (transfer := self.open[key]).state is Source.COMPUTED:
+                transfer.signals += 1
+                if transfer.signals <= MOST_SIGNALS:
+                    self.leases.renew((key,), now)
+                    commands += (self._offer(transfer, now),)
+        return commands
 
     def give_up(self, key: Key, reason: str, now: int) -> tuple[Command, ...]:
         """What was offered may be read at this moment, and for as long as an offer gives the right to begin."""

@@ -28,6 +28,7 @@ class CommitMismatch(Exception):
     """A signal that does not name exactly what was promised. Nothing was changed."""
 
 
+MOST_GRANTS: Final = 4  # for one transfer
 REMEMBERED: Final = 1 << 14  # commits, for sources that have lost the acknowledgement
 
 
@@ -41,6 +42,7 @@ class Incoming:
     loan: Loan | None = None
     said_ps: int = 0  # when it was granted, or the source's right to write was last renewed
     unheard: int = 0  # heartbeats sent since then
+    grants: int = 1
 
     def move(self, event: DestinationEvent) -> None:
         self.state = next_destination(self.state, event)
@@ -173,14 +175,13 @@ class Receiver:
         return *commands, Send(message.machine, Heartbeat(self.here, tuple(kept), now, answers_ps=message.sent_ps))
 
     def unknown(self, message: Unknown, now: int) -> tuple[Command, ...]:
-        """Its source is there, and has lost these grants."""
-        self.leases.renew(message.transfers, now)
+        """Its source is there, and has lost these grants. It has them again, so often."""
         commands: tuple[Command, ...] = ()
         for key in message.transfers:
-            if self.leases.holds(key, now):
-                incoming = self.open[key]
+            if self.leases.holds(key, now) and (incoming := self.open[key]).grants < MOST_GRANTS:
                 assert incoming.loan is not None
-                incoming.said_ps = now
+                self.leases.renew((key,), now)
+                incoming.said_ps, incoming.grants = now, incoming.grants + 1
                 grant = Grant(
                     *key, self.here, incoming.loan.number, tuple(incoming.loan.blocks[: incoming.blocks]), now
                 )

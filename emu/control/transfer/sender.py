@@ -34,7 +34,7 @@ class Outgoing:
     grant: Grant | None = None
     follow: bool = False  # its prefill is under way, layer by layer
     asked: int = 0  # heartbeats since the signal was posted, by which the destination still waits for it
-    signals: int = 1
+    signals: int = 1  # or offers
     puts: int = 1
     missing: tuple[LayerRange, ...] = ()  # that were put last, if not all of them were
     failed: bool = False  # the put that follows the prefill under way

@@ -14,7 +14,7 @@ from emu.control.commands import Command, Commit, Lend, Release, Send
 from emu.control.messages import Abandon, Grant, Heartbeat, Reserve, Signal, Unknown
 from emu.control.request import Phase, Request
 from emu.control.transfer.leases import Leases, Spans
-from emu.control.transfer.receiver import CommitMismatch, Receiver
+from emu.control.transfer.receiver import MOST_GRANTS, CommitMismatch, Receiver
 
 LAYERS, HERE, THERE = 3, 1, 0
 WHOLE = ((0, LAYERS - 1),)
@@ -36,6 +36,7 @@ class Story:
     fenced: bool = False
     said: int = 0  # when its source was last told that it may write
     unheard: int = 0  # heartbeats since then
+    grants: int = 1
 
     @property
     def clear_at(self) -> int:
@@ -206,16 +207,16 @@ class ReceiverAndModel(RuleBasedStateMachine):
 
     @rule()
     def a_source_has_no_grants(self) -> None:
-        """They are said again, and may be used from then on."""
+        """They are said again, so often, and may be used from then on."""
         every = tuple((number, 0) for number in range(1, self.asked + 1))
         commands = self.receiver.unknown(Unknown(THERE, every, self.now), self.now)
         again = [x.message for x in commands if isinstance(x, Send) and isinstance(x.message, Grant)]
         assert len(again) == len(commands)
-        kept = {story.number: story for story in self.granted if not story.fenced}
+        kept = {s.number: s for s in self.granted if not s.fenced and s.grants < MOST_GRANTS}
         assert {grant.request_id for grant in again} == set(kept)
         for grant in again:
             story = kept[grant.request_id]
-            story.said = self.now
+            story.said, story.grants = self.now, story.grants + 1
             assert (grant.loan, grant.blocks) == (story.loan, story.blocks)
 
     @invariant()
