@@ -118,7 +118,7 @@ class CountsCompletions(Machine):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         self._handlers[PutFailed] = self._completed
-        self._handlers[Mismatch] = lambda event, now: self._signalled(event.signal, now)
+        self._handlers[Mismatch] = lambda event, now: self.handover.signalled(event.signal, now)
 
     def _completed(self, failed: PutFailed, now: int) -> tuple[Command, ...]:
         transfer = self.sender.open.get((failed.request_id, failed.attempt))
@@ -160,7 +160,7 @@ class PutsWhatStoodThere(Machine):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         self._handlers[PutFailed] = self._again
-        self._handlers[Mismatch] = lambda event, now: self._signalled(event.signal, now)
+        self._handlers[Mismatch] = lambda event, now: self.handover.signalled(event.signal, now)
 
     def _again(self, failed: PutFailed, now: int) -> tuple[Command, ...]:
         commands = self.sender.put_again((failed.request_id, failed.attempt), now)
