@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.findings import CONDITIONS, PACED, SMALL, STARTUP
+from bench.findings import CONDITIONS, FLOOR, PACED, SMALL, STARTUP
 from bench.runs import Figures
 from bench.scaling import scaling
 from bench.tables import table
@@ -111,7 +111,7 @@ def _floor(found: Figures | None) -> str:
         "(target: at most 6). By samples of the call stack (22 November 2026) about a seventh "
         "of the rest is laws, folds and lines of the "
         "record; a tenth trio's own; a tenth load reports and the router; the emulated memory, links and workers a "
-        "fifth; the machines' cores and nodes the rest. No function has more than 5 %."
+        "fifth; the machines' cores and nodes the rest. No function has more than 5 %.\n\n" + FLOOR
     )
 
 
