@@ -11,7 +11,7 @@ from emu.control.machine_rules import MachineRules
 from emu.control.mixed import SchedulerRules
 from emu.control.placement import policy
 from emu.control.pools import Member, Pool
-from emu.control.recovery import RecoveryRules
+from emu.control.recovery_rules import RecoveryRules
 from emu.control.router import RouterRules
 from emu.fake.link import LinkRules
 from emu.fake.profiles import has_table

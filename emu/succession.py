@@ -14,7 +14,7 @@ import trio
 from attrs import define, field
 
 from emu.control.messages import Drain, LoadReport, Silent, Submit, Withdraw
-from emu.control.recovery import Begin
+from emu.control.router_events import Begin
 from emu.control.terms import first_epoch
 from emu.fake.clock import HeapClock, TasksMadeRunnable
 from emu.fake.faulty_reports import FaultyReports

@@ -2,20 +2,17 @@
 
 A silent machine is declared dead, and its requests get a new attempt elsewhere; their old attempts are fenced at the
 clients and given up on the machines that still hold a part of them. A machine that reports again is told that it was
-declared dead, and is admitted under a new epoch once it has dropped what it had. Attempts are bounded, and wait before
-the next one. Which machines an attempt gets is decided in `router`.
+declared dead, and is admitted under a new epoch once it has dropped what it had. When the next attempt comes is decided
+in `retries`, and which machines it gets in `router`.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from emu.control.commands import Admit, Command, DeclareDead, Fail, Fence, MoveMachine, Send
+from emu.control.commands import Admit, Command, DeclareDead, Fence, MoveMachine, Send
 from emu.control.docket import Docket
 from emu.control.messages import (
     Audit,
@@ -33,60 +30,13 @@ from emu.control.messages import (
     Wreck,
 )
 from emu.control.pools import GONE, Load, Pools
-from emu.control.request import resumed
+from emu.control.recovery_rules import RecoveryRules
+from emu.control.retries import Place, Retries
+from emu.control.router_events import NOWHERE, Open
 from emu.control.terms import first_attempt
 
 if TYPE_CHECKING:
     from emu.control.takeover import Takeover
-
-NOWHERE = -1
-
-
-class Open(NamedTuple):
-    """An open request: its latest attempt and that attempt's machines, NOWHERE while it waits for its next attempt."""
-
-    submit: Submit
-    attempt: int
-    prefill: int
-    decode: int
-    placed_ps: int
-
-
-class Fenced(NamedTuple):
-    """The client takes nothing more of that attempt, and has `delivered` tokens; -1: the request is over for it."""
-
-    request_id: int
-    attempt: int
-    delivered: int
-
-
-class Begin(NamedTuple):
-    """To a router that takes over: it is in its place now."""
-
-
-class Claimed(NamedTuple):
-    """The client's answer to a new router: the latest attempt that it takes no more, -1 for none; None: all is over."""
-
-    request_id: int
-    given_up: int | None
-
-
-@frozen(eq=False, repr=False)
-class RecoveryRules:
-    """How often and how soon a request is tried again."""
-
-    max_attempts: int = 4
-    resume: bool = False  # an attempt begins behind the tokens that its client has, and not from scratch
-    retry_backoff_ps: int = 10**11  # before the second attempt; twice as long before each further one
-    poison_limit: int = 2  # machines that die under a request before it is suspected
-    suspects_apart_ps: int = 32 * 10**12
-    patience_ps: int = 60 * 10**12  # how long a request waits for machines while there are none for it
-    ask_again_ps: int = 10**11  # a machine that a new router has asked, and that has not answered
-    answer_within_ps: int = 10**12  # after which such a machine is dead
-    audit_ps: int = 0  # machines are asked so often for what they know of the open attempts; 0: no message is ever lost
-
-
-Place = Callable[[Submit, int, int], tuple[Command, ...]]
 
 
 @define(eq=False, repr=False)
@@ -99,10 +49,8 @@ class Recovery:
     place: Place
     term: int = 0  # of the router
     takeover: Takeover | None = field(init=False, default=None)  # while a router takes over from another
-    waiting: list[tuple[int, int]] = field(init=False, factory=list)  # (when, request): attempts to come
-    stranded: dict[int, int] = field(init=False, factory=dict)  # no machine is left for them -> since when
     gone: int = field(init=False, default=0)  # machines that are taken for dead
-    gave_way: Counter[int] = field(init=False, factory=Counter)  # a request's attempts that did: no fault of its own
+    retries: Retries = field(init=False)
     docket: Docket = field(init=False)
     audit_ps: int = field(init=False)
     audited_ps: int = field(init=False, default=0)  # on a grid of `audit_ps`
@@ -110,6 +58,7 @@ class Recovery:
     def __attrs_post_init__(self) -> None:
         self.audit_ps = self.rules.audit_ps
         self.docket = Docket(self.rules.poison_limit, self.rules.suspects_apart_ps)
+        self.retries = Retries(self.rules, self.open, self.place, self.docket, self.term)
 
     def patrol(self, every_ps: int, now: int) -> None:
         """Messages may be lost from now on: ask machines, every so often, for what they know of open attempts."""
@@ -119,7 +68,7 @@ class Recovery:
     @property
     def due_ps(self) -> int | None:
         """When `due` is to be called next."""
-        due_ps = self.waiting[0][0] if self.waiting else None
+        due_ps = self.retries.due_ps
         if self.takeover is not None:
             return self.takeover.due_ps  # nothing waits before it is over
         if not self.audit_ps or not (self.open or any(load.unsure for load in self.pools.loads)):
@@ -154,8 +103,7 @@ class Recovery:
         load.leaving = False
         self.pools.changed(load)
         self.gone -= 1
-        for request_id in self.stranded:
-            heapq.heappush(self.waiting, (now, request_id))
+        self.retries.look_again(now)
         return (Admit(load.machine, load.incarnation),)
 
     def drain(self, event: Drain, now: int) -> tuple[Command, ...]:
@@ -172,7 +120,7 @@ class Recovery:
         del now
         entry = self.open.get(message.request_id)
         if entry is not None and entry.attempt == message.attempt and entry.prefill != NOWHERE:
-            self._close(message.request_id)
+            self.retries.close(message.request_id)
         return ()
 
     def withdrawn(self, event: Withdraw, now: int) -> tuple[Command, ...]:
@@ -183,7 +131,7 @@ class Recovery:
         """A request is over for its client."""
         entry = self.open.get(request_id)
         if entry is not None:
-            self._close(request_id)
+            self.retries.close(request_id)
         if entry is None or entry.prefill == NOWHERE:
             return ()
         return self._cancel({request_id: entry}, now, besides=NOWHERE)
@@ -207,7 +155,7 @@ class Recovery:
         if entry is None:
             return ()
         if message.reason == "gave_way":
-            self.gave_way[message.request_id] += 1
+            self.retries.gave_way[message.request_id] += 1
         # also where it is not known, since its assignment may still come
         return self._give_up({message.request_id: entry}, message.reason, now, besides=NOWHERE)
 
@@ -224,23 +172,6 @@ class Recovery:
             return ()
         return (Send(entry.decode, SourceGone(((message.request_id, message.attempt),), now, self.term)),)
 
-    def fenced(self, event: Fenced, now: int) -> tuple[Command, ...]:
-        """The client's side of an attempt is closed: the next one comes after a pause, or never."""
-        entry = self.open[event.request_id]
-        request_id, tried = event.request_id, self._next(entry) - first_attempt(self.term)
-        if event.delivered < 0:
-            self._close(request_id)
-            return ()
-        excused = self.docket.excused(request_id) + min(self.gave_way[request_id], self.rules.max_attempts)
-        if tried - excused >= self.rules.max_attempts:
-            self._close(request_id)
-            return (Fail(entry.submit.request, entry.attempt, "max_attempts"),)
-        if self.rules.resume:
-            self.open[request_id] = self._behind(entry, event.delivered)
-        due_ps = now + (self.rules.retry_backoff_ps << tried - 1 if tried else 0)
-        heapq.heappush(self.waiting, (due_ps, request_id))
-        return ()
-
     def due(self, now: int) -> tuple[Command, ...]:
         """Attempts whose time has come, and audits."""
         if self.takeover is not None:
@@ -249,31 +180,14 @@ class Recovery:
         if self.audit_ps and now >= self.audited_ps + self.audit_ps:
             self.audited_ps = now - now % self.audit_ps
             commands = self._audit(now)
-        while self.waiting and self.waiting[0][0] <= now:
-            _, request_id = heapq.heappop(self.waiting)
-            entry = self.open.get(request_id)
-            if entry is None or entry.prefill != NOWHERE:
-                continue
-            if (earliest_ps := self.docket.earliest_ps(request_id, now)) > now:
-                heapq.heappush(self.waiting, (earliest_ps, request_id))
-                continue
-            if request_id in self.docket.convicted:
-                self._close(request_id)
-                commands += (Fail(entry.submit.request, entry.attempt, "poison"),)
-                continue
-            placed = self.place(entry.submit, self._next(entry), now)
-            if not placed and entry.submit.request.resumed_tokens:  # prompt and answer may fit nowhere together
-                placed = self.place(self._behind(entry, 0).submit, self._next(entry), now)
-            if placed:
-                self.stranded.pop(request_id, None)
-                self.docket.placed(request_id, now)
-                commands += placed
-            elif now - self.stranded.setdefault(request_id, now) >= self.rules.patience_ps:
-                self._close(request_id)
-                commands += (Fail(entry.submit.request, entry.attempt, "no_machine"),)
-            else:
-                heapq.heappush(self.waiting, (self.stranded[request_id] + self.rules.patience_ps, request_id))
-        return commands
+        return commands + self.retries.due(now)
+
+    def strand(self, submit: Submit, now: int) -> bool:
+        """Keep a new request for which there is no machine, if some are taken for dead and may come back."""
+        if not self.gone:
+            return False
+        self.retries.await_machines(submit, now)
+        return True
 
     def _audit(self, now: int) -> tuple[Command, ...]:
         """Ask about every attempt that was placed before the last audit: by now its machines should have it."""
@@ -290,34 +204,6 @@ class Recovery:
             for machine, attempts in sorted(asked.items())
             if self.pools.loads[machine].epoch != GONE
         )
-
-    def strand(self, submit: Submit, now: int) -> bool:
-        """Keep a new request for which there is no machine, if some are taken for dead and may come back."""
-        if not self.gone:
-            return False
-        request_id = submit.request.request_id
-        self.open[request_id] = Open(submit, NOWHERE, NOWHERE, NOWHERE, now)
-        heapq.heappush(self.waiting, (now, request_id))
-        return True
-
-    def _close(self, request_id: int) -> None:
-        del self.open[request_id]
-        if self.docket:
-            self.docket.forget(request_id)
-        if self.stranded:
-            self.stranded.pop(request_id, None)
-        if self.gave_way:
-            self.gave_way.pop(request_id, None)
-
-    def _behind(self, entry: Open, delivered: int) -> Open:
-        """To go on behind these tokens, of which the last is made again if the client has all that it asked for."""
-        request = resumed(entry.submit.request, 0)
-        request = resumed(request, min(delivered, request.max_tokens - 1))
-        return entry._replace(submit=entry.submit._replace(request=request))
-
-    def _next(self, entry: Open) -> int:
-        """The number of a request's next attempt: after those of older routers, whichever they may be."""
-        return max(entry.attempt + 1, first_attempt(self.term))
 
     def _current(self, request_id: int, attempt: int) -> Open | None:
         entry = self.open.get(request_id)

@@ -30,7 +30,9 @@ from emu.control.messages import (
 )
 from emu.control.placement import Demand, Policy, Splitwise
 from emu.control.pools import Load, Member, Pool, Pools
-from emu.control.recovery import Begin, Claimed, Fenced, Open, Recovery, RecoveryRules
+from emu.control.recovery import Recovery
+from emu.control.recovery_rules import RecoveryRules
+from emu.control.router_events import Begin, Claimed, Fenced, Open
 from emu.control.terms import first_attempt
 
 
@@ -81,7 +83,7 @@ class Router:
             Lost: self.recovery.lost,
             Doubt: self.recovery.doubted,
             Wreck: self.recovery.found,
-            Fenced: self.recovery.fenced,
+            Fenced: self.recovery.retries.after,
         }
         if self.term:
             self._take_over()

@@ -15,7 +15,8 @@ from attrs import define, field
 
 from emu.control.commands import Claim, Command, Send
 from emu.control.messages import Cancel, Holding, Inquire, Inventory, Silent, SourceGone, Submit
-from emu.control.recovery import NOWHERE, Begin, Claimed, Open, Recovery
+from emu.control.recovery import Recovery
+from emu.control.router_events import NOWHERE, Begin, Claimed, Open
 from emu.control.terms import first_epoch
 
 _SPREAD = 2654435761  # gives each request a draw of its own, since the one that it came with is lost

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from emu.control import commands as c
-from emu.control.recovery import Claimed, Fenced
 from emu.control.router import Event, Router
+from emu.control.router_events import Claimed, Fenced
 from emu.node.codes import POOLS, REASONS
 from emu.node.mailbox import Mailbox
 from emu.node.ports import Client, Clock, Recorder, Reports, Wire
@@ -44,10 +44,10 @@ class RouterNode:
         """The router's loop; ends only when cancelled."""
         handle, clock, carry, recovery = self.core.handle, self._clock, self._carry, self.core.recovery
         while True:
-            await self.inbox.signal.wait(recovery.due_ps, periodic=not recovery.waiting)
+            await self.inbox.signal.wait(recovery.due_ps, periodic=not recovery.retries.waiting)
             now = clock.now()
             due_ps = recovery.due_ps
-            audit_only = due_ps is not None and due_ps <= now and not recovery.waiting and not len(self.inbox)
+            audit_only = due_ps is not None and due_ps <= now and not recovery.retries.waiting and not len(self.inbox)
             for events in () if audit_only else (self._reports.collect(), self.inbox.drain()):
                 for event in events:
                     for command in handle(event, now):

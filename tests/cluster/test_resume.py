@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_recovery import Found, struck
 
-from emu.control.recovery import Open, Recovery
+from emu.control.retries import Retries
+from emu.control.router_events import Open
 from emu.record import entries as e
 from emu.reliability.trial import Trials
 from emu.scenario.draw import draw_plan, draw_scenario
@@ -75,12 +76,12 @@ def test_a_request_whose_answer_has_outgrown_every_machine_but_its_own_begins_fr
 
 
 def _off_by(tokens: int) -> Callable[[pytest.MonkeyPatch], None]:
-    original = Recovery._behind
+    original = Retries._behind
 
-    def behind(self: Recovery, entry: Open, delivered: int) -> Open:
+    def behind(self: Retries, entry: Open, delivered: int) -> Open:
         return original(self, entry, delivered + tokens if delivered else 0)
 
-    return lambda patch: patch.setattr(Recovery, "_behind", behind)
+    return lambda patch: patch.setattr(Retries, "_behind", behind)
 
 
 @pytest.mark.parametrize("tokens", [-1, 1])

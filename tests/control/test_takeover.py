@@ -19,9 +19,9 @@ from emu.control.messages import (
     Submit,
 )
 from emu.control.pools import Member, Pool
-from emu.control.recovery import Begin, Claimed, Fenced
 from emu.control.request import Request
 from emu.control.router import Event, Router, RouterRules
+from emu.control.router_events import Begin, Claimed, Fenced
 from emu.control.terms import first_attempt, first_epoch
 
 P, D, D2 = 0, 1, 2

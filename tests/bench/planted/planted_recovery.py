@@ -6,12 +6,13 @@ None of them shows without a fault.
 from bench.planted.planting import Planted
 
 RECOVERY, ORDERS = "emu.control.recovery:Recovery", "emu.control.orders:Orders"
+RETRIES = "emu.control.retries:Retries"
 RECEIVER, NODE = "emu.control.transfer.receiver:Receiver", "emu.node.machine_node:MachineNode"
 
 RECOVERING = (
     Planted(
         "retry-keeps-its-number",
-        f"{RECOVERY}.due",
+        f"{RETRIES}.due",
         "self.place(entry.submit, self._next(entry), now)",
         "self.place(entry.submit, max(entry.attempt, 0), now)",
         "a retry goes under the number of the attempt that was given up",
@@ -51,9 +52,9 @@ RECOVERING = (
     ),
     Planted(
         "never-unstranded",
-        f"{RECOVERY}.reported",
-        "for request_id in self.stranded:",
-        "for request_id in tuple(self.stranded)[:0]:",
+        f"{RETRIES}.look_again",
+        "for request_id in self._stranded:",
+        "for request_id in tuple(self._stranded)[:0]:",
         "requests that wait for a machine are not looked at when one comes back",
         window=True,
         wastes=True,
@@ -100,7 +101,7 @@ RECOVERING = (
     ),
     Planted(
         "one-try-more",
-        f"{RECOVERY}.fenced",
+        f"{RETRIES}.after",
         ">= self.rules.max_attempts",
         "> self.rules.max_attempts",
         "a request is tried once more than the limit allows",
