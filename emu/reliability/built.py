@@ -44,16 +44,18 @@ def _pair(
     name: str,
     faults: Iterable[Fault],
     *,
+    requests: int = REQUESTS,
     prompt_tokens: int = 500,
     output_tokens: int = 80,
     apart_s: float = 0.02,
     target_blocks: int = 4000,
     decode_batch: int = 512,
+    prefill_batch_tokens: int = 2048,
     backoff_s: float = 0.1,
     **transfer: Any,
 ) -> Scenario:
     """A world whose leases last a second, and whose machines speak five times a second."""
-    rows = (Row(at_s=apart_s * i, prompt_tokens=prompt_tokens, output_tokens=output_tokens) for i in range(REQUESTS))
+    rows = (Row(at_s=apart_s * i, prompt_tokens=prompt_tokens, output_tokens=output_tokens) for i in range(requests))
     pools: tuple[tuple[Any, int], ...] = (("prefill", 4000), ("decode", target_blocks))
     groups = tuple(
         MachineGroup(pool=pool, hardware="dgx-h100", count=1, tensor_parallel=8, kv_blocks=blocks)
@@ -65,7 +67,7 @@ def _pair(
         model="llama2-70b",
         machines=groups,
         router=Router(policy="jsq", prefill_queue_limit_tokens=1_000_000, retry_backoff_s=backoff_s),
-        scheduler=Scheduler(decode_batch=decode_batch),
+        scheduler=Scheduler(decode_batch=decode_batch, prefill_batch_tokens=prefill_batch_tokens),
         transfer=moved,
         workload=WorkloadSource(requests=tuple(rows), client_timeout_s=600.0, client_retries=1),
         run=RunLimits(liveness_s=120.0),
@@ -114,6 +116,12 @@ def _decoding() -> Scenario:
     return _pair("decoding", (_LATER_ACKNOWLEDGEMENTS, *_cancels(0, 2.2)), prompt_tokens=200, output_tokens=300)
 
 
+def _crowded() -> Scenario:
+    """They decode until there are no blocks for all: some give way, and sit out what is computed of those again."""
+    size: dict[str, Any] = {"requests": 28, "prompt_tokens": 200, "output_tokens": 300, "target_blocks": 500}
+    return _pair("crowded", (_LATER_ACKNOWLEDGEMENTS,), prefill_batch_tokens=64, **size)
+
+
 def _line(mode: str, *more: Fault) -> Scenario:
     """Prompts take seconds each; all have their grants from the start."""
     return _pair(
@@ -137,6 +145,14 @@ def _abandoned() -> Scenario:
     return _pair("abandoned", faults, prompt_tokens=1100, output_tokens=20, backoff_s=12.0, max_flight_s=12.0)
 
 
+def _ungranted() -> Scenario:
+    """No grant arrives: the destination's lease runs out under a prefill whose source never heard of it, nor that."""
+    lost = _all("lose", "Grant", _TARGET, _SOURCE, count=4 * REQUESTS)
+    untold = _all("lose", "Cancel", "router", _SOURCE, count=REQUESTS)
+    faults = (_slow(80.0), lost, untold)
+    return _pair("ungranted", faults, prompt_tokens=1100, output_tokens=20, apart_s=6.0, backoff_s=90.0)
+
+
 def _full(direction: str, *more: Fault) -> Scenario:
     """The destination has room for two, who decode for seconds; the others' caches wait at their source."""
     size: dict[str, Any] = {"prompt_tokens": 600, "output_tokens": 200, "target_blocks": 110}
@@ -148,6 +164,7 @@ BUILT: Final[dict[str, tuple[Callable[[], Scenario], tuple[Move, ...]]]] = {
     "ready": (_ready, (("attempt", "ready", "end"),)),
     "joining": (_joining, (("attempt", "ready", "join"),)),
     "decoding": (_decoding, (("attempt", "decoding", "end"),)),
+    "crowded": (_crowded, (("attempt", "decoding", "preempt"), ("attempt", "decoding", "sit out"))),
     "line": (
         lambda: _line("serialized"),
         (
@@ -163,6 +180,7 @@ BUILT: Final[dict[str, tuple[Callable[[], Scenario], tuple[Move, ...]]]] = {
     ),
     "fenced": (_fenced, (("destination", "fenced", "signal"),)),
     "abandoned": (_abandoned, (("destination", "fenced", "abandon"),)),
+    "ungranted": (_ungranted, (("source", "open", "compute"),)),
     "full": (lambda: _full("put"), (("destination", "queued", "lend"),)),
     "offered": (lambda: _full("get"), (("source", "computed", "acknowledge"),)),
     "withdrawn": (lambda: _full("get", *_cancels(2, 4.5)), (("source", "computed", "withdraw"),)),
