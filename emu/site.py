@@ -15,6 +15,7 @@ from emu.cluster import Cluster, Hardware, to_ps
 from emu.control.batch import InStep
 from emu.control.machine_events import Drained, PutFailed
 from emu.control.messages import Message
+from emu.control.transfer.chunks import LayerRange
 from emu.fake.clock import HeapClock
 from emu.fake.link import FakeLink
 from emu.fake.model import FakeModel, KvMemory
@@ -90,8 +91,8 @@ class Site:
         def drained(machine: int, key: tuple[int, int]) -> None:
             places[machine].receive(lambda: self.drained(machine, key))
 
-        def failed(machine: int, key: tuple[int, int]) -> None:
-            places[machine].receive(lambda: self.nodes[machine].deliver(PutFailed(*key)))
+        def failed(machine: int, key: tuple[int, int], layers: tuple[LayerRange, ...]) -> None:
+            places[machine].receive(lambda: self.nodes[machine].deliver(PutFailed(*key, layers)))
 
         def revive(index: int, incarnation: int, found: InStep) -> None:
             machine, place = machines[index], places[index]

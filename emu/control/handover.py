@@ -90,8 +90,8 @@ class Handover:
     def put_failed(self, failed: PutFailed, now: int) -> tuple[Command, ...]:
         key = (failed.request_id, failed.attempt)
         if key in self.sender.open:
-            return self.sender.put_again(key, now)
-        return self._read_again(key, now)
+            return self.sender.put_again(key, now, failed.layers)
+        return self._read_again(key, now, failed.layers)
 
     def mismatched(self, mismatch: Mismatch, now: int) -> tuple[Command, ...]:
         signal = mismatch.signal

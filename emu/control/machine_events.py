@@ -40,10 +40,14 @@ class Drained(NamedTuple):
 
 
 class PutFailed(NamedTuple):
-    """A put that this machine had posted for an attempt has ended in an error, and so has what was posted behind it."""
+    """A put that this machine had posted for an attempt has ended in an error, and so has what was posted behind it.
+
+    Of all that, these layers have not arrived; none: nobody knows which.
+    """
 
     request_id: int
     attempt: int
+    layers: tuple[LayerRange, ...] = ()
 
 
 class Mismatch(NamedTuple):

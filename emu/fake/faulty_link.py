@@ -2,7 +2,8 @@
 
 It takes the place of FakeLink in a run that faults may strike. A posted put cannot be recalled: it lands whatever
 becomes of its poster, unless the memory that it was to write into is gone, or it has stood still and `max_flight_ps`
-have passed since. Then it lands nowhere, its connection is broken, and whatever is posted on that fails too. Faults of
+have passed since. Then what was not sent lands nowhere, its connection is broken, and whatever is posted on that fails
+too; whose poster there is hears which layers that were. Faults of
 puts hit the nth put between two machines, or any: it lands late, or with one layer garbled, fails, or is never heard
 of again.
 """
@@ -15,12 +16,13 @@ from attrs import define, field
 
 from emu.control.commands import PostSignal, Put
 from emu.control.messages import Message, Signal
+from emu.control.transfer.chunks import LayerRange, merge
 from emu.fake.clock import PS_PER_S, HeapEntry
 from emu.fake.link import Connection, FakeLink, Flow, Key
 from emu.fake.model import KvMemory
 from emu.fake.plan import SCALE, Counted, Strike
 from emu.fake.ways import Ways
-from emu.record.entries import FaultCode, LandedNowhere
+from emu.record.entries import FaultCode, Landed, LandedNowhere
 
 Carry = Callable[[int, int, int, Message, Callable[[], object], int], None]
 
@@ -39,11 +41,12 @@ class FaultyLink(FakeLink):
 
     max_flight_ps: int
     carry: Carry
-    failed: Callable[[int, Key], None]  # error completions, by poster
+    failed: Callable[[int, Key, tuple[LayerRange, ...]], None]  # error completions, by poster
     struck: Callable[[Strike, int, int, int], None] = field(init=False)
     ways: Ways = field(init=False, factory=Ways)
     _broken: set[tuple[int, Key]] = field(init=False, factory=set)
     _regions: dict[tuple[int, Key], KvMemory] = field(init=False, factory=dict)  # what was granted, by target and key
+    _lost: dict[tuple[int, Key], list[LayerRange]] = field(init=False, factory=dict)  # of the puts that have failed
     _orphans: set[tuple[int, Key]] = field(init=False, factory=set)  # connections whose poster is gone
     _readers: dict[tuple[int, Key], int] = field(init=False, factory=dict)  # who reads, by source and key
     _doomed: set[Flow] = field(init=False, factory=set)  # have stood still
@@ -186,14 +189,34 @@ class FaultyLink(FakeLink):
         """It stands still, and will have ended in time whatever becomes of it."""
         self._doomed.add(flow)
         at_ps = self.clock.now_ps + self.max_flight_ps
-        self.clock.call_at(at_ps, self._salt, lambda: self._fail(flow))
+        self.clock.call_at(at_ps, self._salt, lambda: self._time_is_up(flow))
+
+    def _time_is_up(self, flow: Flow) -> None:
+        """The layers that were sent have arrived. The others fail."""
+        put, layers_in_all = flow.put, self.rules.layers
+        if flow in self._out[flow.source] and self._has_a_target(flow):
+            flow.advance(self.clock.now_ps)
+            first, last = put.layers
+            done = flow.sent * (last + 1 - first) // flow.total
+            if 0 < done <= last - first:
+                moved = put.prompt_tokens * self.rules.kv_bytes_per_token * done // layers_in_all
+                flow.put, flow.total = put._replace(layers=(first + done, last)), flow.total - moved * PS_PER_S
+                there = (put.target, put.request_id, put.attempt, put.target_loan)
+                sent = (first, first + done - 1)
+                flow.memory.copy_from(flow.origin, put.source_blocks, put.target_blocks, sent, layers_in_all)
+                self.recorder.write(Landed(self.clock.now_ps, *there, *sent, len(put.target_blocks), moved))
+        self._fail(flow)
+
+    def _has_a_target(self, flow: Flow) -> bool:
+        """Whether the memory that it writes into is there, and its connection whole."""
+        return flow.memory is self.workers[flow.put.target].memory and not self._is_broken(flow)
 
     def _land(self, flow: Flow) -> None:
         strike = self._hit.pop(flow, None)
         if strike is not None and strike.kind is FaultCode.LATE_WRITE:
             self._linger(flow, strike.by_ps)
             return
-        if flow.memory is self.workers[flow.put.target].memory and not self._is_broken(flow):
+        if self._has_a_target(flow):
             self._doomed.discard(flow)
             super()._land(flow)
             if strike is not None:
@@ -237,6 +260,7 @@ class FaultyLink(FakeLink):
         self._nowhere(flow, *put.layers, flow.total // PS_PER_S)
         self._share(source, put.target)
         self._broken.add((source, key))
+        self._lost.setdefault((source, key), []).append(put.layers)
         connection = self._connections[source, key]
         connection.flows -= 1
         connection.signal = None
@@ -247,7 +271,7 @@ class FaultyLink(FakeLink):
 
     def _tell(self, source: int, key: Key) -> None:
         self._broken.discard((source, key))
-        self.failed(self._readers.get((source, key), source), key)
+        self.failed(self._readers.get((source, key), source), key, merge(self._lost.pop((source, key), ())))
 
     def _nowhere(self, flow: Flow, first: int, last: int, moved: int) -> None:
         put, now = flow.put, self.clock.now_ps

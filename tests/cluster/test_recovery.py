@@ -166,6 +166,30 @@ def test_only_the_layers_that_came_wrong_are_sent_again(
     assert found.broken == ()
 
 
+@pytest.mark.parametrize("direction", ["put", "get"])
+def test_of_a_put_that_fails_only_the_layers_go_again_that_had_not_arrived(
+    direction: Literal["put", "get"], plain: dict[int, int]
+) -> None:
+    ends = ("prefill-0", "decode-0")
+    cut = Fault(kind="link_down", machines=ends, plane="data", on="TransferStarted", at="half", heal_after_s=1.5)
+    found = struck(cut, transfer=Transfer(direction=direction, mode="serialized", max_flight_s=1.0))
+    sent: dict[int, list[e.Entry]] = {}
+    for entry in found.entries:
+        if isinstance(entry, e.TransferStarted | e.Landed | e.LandedNowhere):
+            sent.setdefault(entry.request, []).append(entry)
+    first = next(iter(sent.values()))
+    parts = [(type(entry), entry.first_layer, entry.last_layer) for entry in first]  # type: ignore[union-attr]
+    assert parts == [
+        (e.TransferStarted, 0, 79),
+        (e.Landed, 0, 39),
+        (e.LandedNowhere, 40, 79),
+        (e.TransferStarted, 40, 79),
+        (e.Landed, 40, 79),
+    ]
+    assert found.answers == plain
+    assert found.broken == ()
+
+
 @pytest.mark.parametrize("request_id", [0, 7, 20])  # 7 is alone in both steps
 def test_a_request_that_kills_two_machines_is_found_out_and_nobody_else_pays(
     request_id: int, plain: dict[int, int]

@@ -233,6 +233,7 @@ class Sender:
         transfer = self.open.get(key)
         if transfer is None or transfer.state is Source.DRAINING:
             return ()
+        transfer.missing = layers or transfer.missing
         if transfer.state is Source.STREAMING:
             transfer.failed = True  # when all is computed
             return ()
@@ -240,7 +241,6 @@ class Sender:
         transfer.puts += 1
         if transfer.puts > MOST_PUTS or not self.rights.holds(key, now):
             return self.give_up(key, "put_failed", now)
-        transfer.missing = layers or transfer.missing
         posts = (self._post(transfer, missing) for missing in transfer.missing or whole(self.layers))
         return *posts, self._signal(transfer, now)
 
