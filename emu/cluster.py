@@ -91,7 +91,14 @@ class Cluster:
         transfer = self.scenario.transfer
         leases = to_ps(transfer.lease_s), to_ps(transfer.heartbeat_s)
         return RunStarted(
-            self.scenario.name, self.scenario.model, block_tokens, facts, len(workload), identified, *leases
+            self.scenario.name,
+            self.scenario.model,
+            block_tokens,
+            facts,
+            len(workload),
+            identified,
+            *leases,
+            is_faulty(self.scenario),
         )
 
 

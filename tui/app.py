@@ -117,8 +117,11 @@ class Cockpit(App[None]):
         if not size.width or not size.height:
             return
         operator = self.operator
-        playing = operator.playing if operator is not None and self.player.follow else None
-        scene = self.deck.scene(playing=playing, steered=operator is not None and operator.running)
+        if operator is None:
+            scene = self.deck.scene()
+        else:
+            playing = operator.playing if self.player.follow else None
+            scene = self.deck.scene(playing=playing, steered=True, repeats_ps=operator.repeats_ps)
         self._canvas.show(self.deck.draw(scene, size.width, size.height))
         self.frames += 1
         self._drawn_s = time.perf_counter()

@@ -95,14 +95,14 @@ class Deck:
         """Changes whenever something was read."""
         return self.player.reader.read_bytes + (0 if self._search is None else self._search.offset)
 
-    def scene(self, *, playing: bool | None = None, steered: bool = False) -> Scene:
+    def scene(self, *, playing: bool | None = None, steered: bool = False, repeats_ps: int = 0) -> Scene:
         """At the playhead."""
         player = self.player
         view = player.view()
         return Scene(
             view=view,
             survey=player.reader.survey,
-            clock=player.clock(playing=playing, steered=steered),
+            clock=player.clock(playing=playing, steered=steered, repeats_ps=repeats_ps),
             findings=self._found(view),
             laws=self._law_views(),
             words=self.words,
@@ -156,7 +156,7 @@ class Deck:
 
 def statements(started: RunStarted) -> tuple[tuple[str, str], ...]:
     """Every law by name, and what it says."""
-    rules = LawRules(0, 1, 1, (0,) * len(started.machines))
+    rules = LawRules(0, 1, 1, (0,) * len(started.machines), faulty=started.faulty)
     return tuple((law.name, law.statement) for law in Checker(started, rules).statutes)
 
 

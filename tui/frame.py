@@ -9,7 +9,7 @@ from typing import Final
 from emu.view.incident import headline
 from tui.glyphs import EIGHTHS, EMPTY, MARKS, Line, Span, Target, clock, cut, fit_line, resample, width_of
 from tui.scene import Scene
-from tui.screens.page import Page
+from tui.screens.page import Page, wrapped
 
 _MARK_ROLES: Final = ("bad", "bad", "bad", "good", "warn", "bad", "bad", "warn", "warn", "mixed", "warn", "warn")
 LEGEND: Final = (
@@ -27,6 +27,7 @@ LEGEND: Final = (
     "symptom",
 )
 SMALLEST: Final = (40, 10)
+SHORT: Final = 30  # columns beside the pages' names, below which all that is said is how much is wrong
 MOST_EXACT: Final = 2000  # marks that are drawn one by one
 
 
@@ -40,7 +41,8 @@ def draw_screen(scene: Scene, page: Page, pages: tuple[str, ...], width: int, he
     if width < SMALLEST[0] or height < SMALLEST[1]:
         words = f"{width}x{height} is too small; {SMALLEST[0]}x{SMALLEST[1]} is enough"
         return [fit_line((Span(cut(words, width), "warn"),), width)] + [fit_line(EMPTY, width)] * (height - 1)
-    head = [_clock_line(scene, width), _tabs(scene, page, pages, width)]
+    tabs, untold = _tabs(scene, page, pages, width)
+    head = [_clock_line(scene, width), tabs, *(((Span(words, "key"),)) for words in wrapped(untold, width))]
     foot = [*timeline(scene, width), _keys(scene, page, width)]
     body = page.draw(scene, width, height - len(head) - len(foot))
     body = [*body, *([EMPTY] * (height - len(head) - len(foot) - len(body)))]
@@ -54,6 +56,8 @@ def _clock_line(scene: Scene, width: int) -> Line:
     slow = now.playing and not isinf(now.pace) and now.reached < 0.95 * now.pace
     speed = f"{asked} (runs at x{now.reached:.3g})" if slow or (isinf(now.pace) and now.playing) else asked
     state = "LIVE" if now.live and now.follow else "live, rewound" if now.live else "replay" if now.over else "record"
+    if now.live and now.at_ps < now.repeats_ps:
+        state = f"REPEATS up to {clock(now.repeats_ps)} s"
     counts = scene.view.counts
     left: Line = (
         Span(f" {sign} ", "bar-key"),
@@ -67,7 +71,7 @@ def _clock_line(scene: Scene, width: int) -> Line:
     right: Line = (
         Span(f"{scene.view.name}  ", "bar-dim"),
         *((Span(f"arrivals x{scene.view.rate_permille / 1000:g}  ", "bar-key"),) if _hurried(scene) else ()),
-        Span(f"open {counts.open}  done {counts.completed:,}", "bar"),
+        Span(f"open {counts.open:,}  done {counts.completed:,}", "bar"),
         Span(f"  lost {failed:,} ", "bar-bad" if failed else "bar-dim"),
     )
     gap = width - width_of(left) - width_of(right)
@@ -80,20 +84,25 @@ def _hurried(scene: Scene) -> bool:
     return scene.view.rate_permille != 1000
 
 
-def _tabs(scene: Scene, page: Page, pages: tuple[str, ...], width: int) -> Line:
+def _tabs(scene: Scene, page: Page, pages: tuple[str, ...], width: int) -> tuple[Line, str]:
+    """The pages' names, and whether all is well; what is said besides, where there is no room for it there."""
     short = width < 110
     spans: list[Span] = []
     for number, name in enumerate(pages, 1):
         here = name == page.name
         shown = name if not short or here else name[:4]
         spans.append(Span(f" {number} {shown} ", "cursor" if here else "dim", Target("page", name)))
-    words = scene.message or headline(scene.view, scene.findings)
-    role = "key" if scene.message else "bad" if scene.findings else "good"
-    room = width - width_of(tuple(spans)) - 4
-    sign = "" if scene.message else "✗ " if scene.findings else "✓ "
-    if room > 8:
-        spans += [Span("  "), Span(sign + cut(words, room - 2), role, Target("page", "incident"))]
-    return tuple(spans)
+    room = width - width_of(tuple(spans)) - 3
+    if scene.message and len(scene.message) <= room:
+        return (*spans, Span("  "), Span(scene.message, "key")), ""
+    wrong = len(scene.findings)
+    words = headline(scene.view, scene.findings)
+    if room < SHORT:
+        words = f"{wrong} wrong" if wrong else "all well"
+    if room > len(words):
+        said = Span(f"{'✗' if wrong else '✓'} {cut(words, room - 2)}", "bad" if wrong else "good")
+        spans += [Span("  "), said._replace(target=Target("page", "incident"))]
+    return tuple(spans), scene.message
 
 
 def timeline(scene: Scene, width: int) -> list[Line]:
@@ -149,16 +158,25 @@ def _scale(cells: list[str], roles: list[str], end_ps: int) -> Line:
 
 
 def _keys(scene: Scene, page: Page, width: int) -> Line:
-    common = (("space", "pause" if scene.clock.playing else "play"), ("n", "next"), ("[ ]", "marks"), ("g", "time"))
-    steer = (("s", "save"),) if scene.clock.steered else ()
+    """What keys do here, as many as fit; help and the way out always do."""
+    now, steered = scene.clock, scene.clock.steered
+    common = (("space", "pause" if now.playing else "play"), ("n", "next"), ("[ ]", "marks"), ("g", "time"))
+    hints = [hint for hint in page.hints if steered or hint[0] != "x"]
+    last = _key("?", "back" if page.name == "help" else "help") + _key("q", "quit")
     spans: list[Span] = [Span(" ", "bar")]
-    for key, words in (*common, *page.hints, *steer, ("?", "help"), ("q", "quit")):
-        piece = (Span(f"{key} ", "bar-key", Target("key", key)), Span(f"{words}  ", "bar-dim", Target("key", key)))
-        if width_of(tuple(spans)) + width_of(piece) > width:
+    for key, words in (*common, *hints, *((("s", "save"),) if steered else ())):
+        piece = _key(key, words)
+        if width_of((*spans, *piece, *last)) > width:
             break
         spans += piece
+    spans += last
     legend = _legend(scene, width - width_of(tuple(spans)))
     return fit_line((*fit_line(tuple(spans), width - width_of(legend), "bar"), *legend), width, "bar")
+
+
+def _key(key: str, words: str) -> Line:
+    target = Target("key", key)
+    return Span(f"{key} ", "bar-key", target), Span(f"{words}  ", "bar-dim", target)
 
 
 def _legend(scene: Scene, room: int) -> Line:

@@ -47,6 +47,7 @@ class Operator:
         self.playing = not held
         self.running = False
         self.now_ps = 0  # of the run, when it last said
+        self.repeats_ps = 0  # up to then it repeats the run from which it was started
         self._pace = pace
         self._room = Path(tempfile.mkdtemp(prefix="emu-watch-"))
         self._out = out
@@ -58,6 +59,7 @@ class Operator:
     def _start(self, scenario: Scenario, *, until_ps: int, held: bool) -> Path:
         """A process for this scenario; returns when its record has begun."""
         self._number += 1
+        self.repeats_ps = until_ps
         file = self._room / f"scenario-{self._number}.toml"
         file.write_text(resolved_toml(scenario), encoding="utf-8")
         folder = self._out if self._out is not None and self._number == 1 else self._room / f"run-{self._number}"

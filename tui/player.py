@@ -129,7 +129,7 @@ class Player:
         """The latest first."""
         return list(self.reader.before(self.at_ps, most_bytes))
 
-    def clock(self, *, playing: bool | None = None, steered: bool = False) -> Clock:
+    def clock(self, *, playing: bool | None = None, steered: bool = False, repeats_ps: int = 0) -> Clock:
         """As the screens show it; `playing` where a run is held or let go instead of the playhead."""
         return Clock(
             at_ps=self.at_ps,
@@ -142,6 +142,7 @@ class Player:
             over=self.reader.over,
             read_share=1.0 if self.live else self.reader.read_share,
             steered=steered,
+            repeats_ps=repeats_ps,
         )
 
 

@@ -32,6 +32,7 @@ class Clock:
     over: bool  # the record is whole
     read_share: float = 1.0
     steered: bool = False  # the run takes actions
+    repeats_ps: int = 0  # up to then it repeats another run, as fast as it goes
 
 
 class LawView(NamedTuple):

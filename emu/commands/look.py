@@ -119,7 +119,7 @@ def _law(folder: Path, name: str) -> str:
 
     record = Recording(folder)
     record.close()
-    rules = LawRules(0, 1, 1, (0,) * len(record.started.machines))
+    rules = LawRules(0, 1, 1, (0,) * len(record.started.machines), faulty=record.started.faulty)
     statements = {law.name: law.statement for law in Checker(record.started, rules).statutes}
     if name not in statements:
         raise Refusal(f"law {name}", f"expected one of: {', '.join(sorted(statements))}")

@@ -28,7 +28,9 @@ _THEME = click.option("--theme", type=click.Choice(["dark", "light", "mono"]), h
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Keep the run, if it ends, as emu run does."
 )
-@click.option("--pace", type=float, default=1.0, help="Virtual seconds in a second; 0: as fast as it goes.")
+@click.option(
+    "--pace", type=click.FloatRange(min=0), default=1.0, help="Virtual seconds in a second; 0: as fast as it goes."
+)
 @click.option("--attach", type=click.Path(path_type=Path), metavar="DIR", help="Follow the run that writes DIR.")
 @_THEME
 def watch(
@@ -151,6 +153,8 @@ def open_deck(
 def _violation_ps(broken: list[MarkView], law: int) -> int:
     from emu.refusal import Refusal
 
+    if not broken:
+        raise Refusal(f"--law {law}", "expected a run that broke a law; this one broke none")
     if law > len(broken):
         raise Refusal(f"--law {law}", f"expected at most {len(broken)}: so many violations were kept")
     return sorted(broken, key=lambda mark: mark.at_ps)[law - 1].at_ps

@@ -44,7 +44,7 @@ class RunStarted:
     """What ran: `machines` in the order of their indices; `identified`: do the costs tell context from batch size?
 
     `lease_ps` and `heartbeat_ps`: how long a machine keeps blocks for a silent peer, and how often peers speak; 0 where
-    a record does not say.
+    a record does not say. `faulty`: faults may strike, and the laws for that are judged.
     """
 
     name: str
@@ -55,6 +55,7 @@ class RunStarted:
     identified: bool
     lease_ps: int = 0
     heartbeat_ps: int = 0
+    faulty: bool = False
 
     def line(self) -> str:
         """As the first line of a record file."""

@@ -252,6 +252,11 @@ class ClusterView(NamedTuple):
         return (r for r in self.requests.values() if r.phase not in (Phase.PREFILLING, Phase.DECODING))
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 request`, `2,020 requests`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def seconds(at_ps: int, digits: int = 3) -> str:
     """A time or an age in words, to a millisecond unless told otherwise: `12.500 s`."""
     return f"{at_ps / 10**12:.{digits}f} s"

@@ -11,7 +11,8 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from emu.view.cluster import ClusterView, MachineView, RequestView, seconds
+from emu.view.cluster import ClusterView, LoanView, MachineView, RequestView, counted, seconds
+from emu.view.leases import Lease, lease_of, lease_words
 from emu.view.rows import NEVER, Phase
 from emu.view.survey import PS_PER_S, Interval, Mark, MarkView, Survey, Symptom
 from emu.view.why import why_request
@@ -60,6 +61,7 @@ def findings(view: ClusterView, survey: Survey, broken: Iterable[MarkView] = ())
     if view.router_gone_ps != NEVER:
         found.append(Finding(1, "router", "the router is gone: nothing is placed", view.router_gone_ps))
     found += _since_first_seen(view, survey)
+    found += _leases(view)
     found += _queues(view, survey)
     return tuple(sorted(found, key=lambda finding: (finding.rank, finding.since_ps))[:MOST])
 
@@ -169,6 +171,25 @@ def _requests(view: ClusterView) -> Iterator[Finding]:
         yield Finding(4, "pair", words, since_ps, request, source)
 
 
+def _leases(view: ClusterView) -> Iterator[Finding]:
+    """Blocks kept for somebody who should have renewed their lease, and cannot: of a machine those that end first."""
+    if not view.faults and all(machine.down_ps == NEVER for machine in view.machines):
+        return
+    for machine in view.machines:
+        due: list[tuple[Lease, LoanView]] = []
+        for loan in machine.loans:
+            lease = lease_of(view, machine, loan)
+            if lease is not None and lease.silent and view.at_ps > lease.most_ps - view.lease_ps + view.heartbeat_ps:
+                due.append((lease, loan))
+        if due:
+            lease, loan = min(due)
+            more = f" (and {counted(len(due) - 1, 'lease')} more)" if len(due) > 1 else ""
+            kept = f"{counted(loan.blocks, 'block')} on {machine.name} for r{loan.request}{more}"
+            words = f"nobody renews the lease of {kept}: {lease_words(view, lease)}"
+            since_ps = lease.most_ps - view.lease_ps + view.heartbeat_ps
+            yield Finding(4, "lease", words, since_ps, loan.request, machine.number)
+
+
 def _circle(view: ClusterView, stuck: Iterable[RequestView]) -> Iterator[Finding]:
     """The first that waits for itself, over the blocks of others."""
     for row in stuck:
@@ -229,7 +250,7 @@ def oldest_by_phase(view: ClusterView) -> list[RequestView]:
 def headline(view: ClusterView, found: tuple[Finding, ...]) -> str:
     """One line: all is well, or how many things are wrong and the worst of them."""
     if not found:
-        return f"all well: {view.counts.open} requests open, nothing stuck, every machine answers"
+        return f"all well: {counted(view.counts.open, 'request')} open, nothing stuck, every machine answers"
     worst = found[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     if worst.kind == "law":

@@ -25,7 +25,7 @@ from emu.view.pieces import Piece, Pieces
 from emu.view.recording import Recording
 from emu.view.search import Search
 from emu.view.state import ClusterState
-from emu.view.survey import Interval, Limits, Mark, MarkView, Survey, Symptom
+from emu.view.survey import BINS, Interval, Limits, Mark, MarkView, Survey, Symptom
 from emu.view.symptoms import Watcher
 
 INDEX: Final = "record.index"
@@ -250,7 +250,7 @@ def _survey_values(survey: Survey) -> dict[str, Any]:
 def _restore_survey(survey: Survey, values: dict[str, Any]) -> None:
     survey.interval_ps = values["interval_ps"]
     for plain in values["intervals"]:
-        for name in ("ttft", "tpot"):
+        for name in BINS:
             plain[name] = {int(number): times for number, times in plain[name].items()}
         survey.intervals.append(Interval(**plain))
     survey.marks.extend(MarkView(*mark) for mark in values["marks"])

@@ -7,7 +7,7 @@ while all are counted by interval. What single requests do at a moment is `emu.v
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import exp, log
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +27,7 @@ PS_PER_S: Final = 10**12
 MOST_INTERVALS: Final = 4096
 MOST_MARKS: Final = 4096
 _BIN: Final = log(1.05)
+_METRICS: Final = {"ttft": "ttft", "tbt": "gap", "tpot": "gap", "e2e": "e2e"}
 
 
 class Mark(enum.IntEnum):
@@ -86,6 +87,9 @@ class Interval:
     pools: list[int] = field(factory=lambda: [0, 0, 0])
     ttft: dict[int, int] = field(factory=dict)  # bins of 5 %
     tpot: dict[int, int] = field(factory=dict)
+    ttft_of_limit: dict[int, int] = field(factory=dict)  # shares of a request's SLO, a limit as PS_PER_S
+    gap_of_limit: dict[int, int] = field(factory=dict)
+    e2e_of_limit: dict[int, int] = field(factory=dict)
     marks: list[int] = field(factory=lambda: [0] * len(Mark))
 
     def add(self, later: Interval) -> None:
@@ -94,10 +98,14 @@ class Interval:
             setattr(self, name, getattr(self, name) + getattr(later, name))
         for name in ("queued", "moving", "decoding", "busy", "used_permille", "power_w"):
             setattr(self, name, max(getattr(self, name), getattr(later, name)))
-        for mine, other in ((self.ttft, later.ttft), (self.tpot, later.tpot)):
-            for number, times in other.items():
+        for name in BINS:
+            mine = getattr(self, name)
+            for number, times in getattr(later, name).items():
                 mine[number] = mine.get(number, 0) + times
         self.marks = [a + b for a, b in zip(self.marks, later.marks, strict=True)]
+
+
+BINS: Final = ("ttft", "tpot", "ttft_of_limit", "gap_of_limit", "e2e_of_limit")
 
 
 def percentile_s(bins: Mapping[int, int], percent: float) -> float | None:
@@ -130,6 +138,20 @@ class Limits:
                 values[metric] < limits[-1][1] * alone[metric] or not alone[metric] for metric, limits in SPLITWISE
             )
         return all(values.get(metric, 0) < limit_s * PS_PER_S for metric, _, limit_s in self.absolute)
+
+    def shares(self, ended: EndedView) -> Iterator[tuple[str, float]]:
+        """Of a completed request its TTFT, mean gap and E2E, each by its limit: the one of the highest percentile."""
+        gap_ps = (ended.e2e_ps - ended.ttft_ps) / max(1, ended.output_tokens - 1)
+        values = {"ttft": ended.ttft_ps, "gap": gap_ps, "e2e": ended.e2e_ps}
+        if self.absolute is None:
+            alone = {"ttft": ended.alone_ttft_ps, "gap": ended.alone_tbt_ps, "e2e": ended.alone_e2e_ps}
+            limits = {_METRICS[metric]: steps[-1][1] * alone[_METRICS[metric]] for metric, steps in SPLITWISE}
+        else:
+            found = sorted((percent, metric, limit_s) for metric, percent, limit_s in self.absolute)
+            limits = {_METRICS[metric]: limit_s * PS_PER_S for _, metric, limit_s in found if metric in _METRICS}
+        for name, limit_ps in limits.items():
+            if limit_ps:
+                yield name, values[name] / limit_ps
 
 
 @define(eq=False)
@@ -234,6 +256,8 @@ class Survey:
         if ended.status == e.Status.COMPLETED:
             now.completed += 1
             _count(now.ttft, ended.ttft_ps)
+            for name, share in self.limits.shares(ended):
+                _count(getattr(now, f"{name}_of_limit"), round(share * PS_PER_S))
             if ended.output_tokens > 1:
                 _count(now.tpot, (ended.e2e_ps - ended.ttft_ps) // (ended.output_tokens - 1))
         if self.limits.good(ended):

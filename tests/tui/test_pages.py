@@ -1,5 +1,6 @@
 """Every page as text: what it says at a moment, at any size, and what its keys lead to."""
 
+from math import log
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
@@ -9,6 +10,7 @@ from kept_runs import deck_of, faulty, hello
 from emu.commands.look import open_reader
 from emu.view.reader import INDEX
 from emu.view.rows import NEVER
+from emu.view.survey import PS_PER_S
 from tui.deck import PAGES, Deck, violation
 from tui.glyphs import plain, width_of
 from tui.player import Player
@@ -159,8 +161,24 @@ def test_broken_laws_come_first_and_are_marked() -> None:
 def test_curves_share_the_time_of_the_run() -> None:
     said = text(deck_of(hello(), 9.0), "latency")
     assert "TTFT p50" in said
-    assert "decode pool" in said
-    assert "curves begin" in text(deck_of(hello(), 0.0), "latency") or "latency" in said
+    assert "tokens/s" in said
+    assert "decode pool" not in said  # no machine ever moves
+    growing = Deck(Player(open_reader(hello())))
+    assert "curves begin" in text(growing, "latency")
+    growing.player.reader.close()
+
+
+def test_curves_stand_beside_the_limits_that_are_promised() -> None:
+    deck = deck_of(hello(), 9.0)
+    deck.open("latency")
+    said = text(deck, "latency", 160, 60)
+    assert "TTFT p99, of its SLO" in said
+    assert "PASSED" not in said
+    deck.player.reader.survey.intervals[5].ttft_of_limit = {int(log(3.0 * PS_PER_S) / log(1.05)): 1}
+    deck = Deck(Player(deck.player.reader, 9 * PS_PER_S))
+    late = next(line for line in text(deck, "latency", 160, 60).splitlines() if "TTFT p99, of its SLO" in line)
+    assert "PASSED" in late
+    assert "█" in late  # as high as it goes
 
 
 def test_curves_of_a_record_that_grows_are_those_of_one_that_is_read_at_once(tmp_path: Path) -> None:
@@ -190,3 +208,37 @@ def test_the_foot_says_what_the_marks_mean_that_there_are() -> None:
         assert words in foot
     assert "law broken" not in foot
     assert "fault" not in text(deck_of(hello(), 2.0), "why", 160).splitlines()[-1]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_help_and_the_way_out_are_named_at_every_width(page: str) -> None:
+    for width in (80, 100, 200):
+        foot = text(deck_of(hello(), 1.8), page, width, 24).splitlines()[-1]
+        assert "? help  q quit" in foot
+        assert "x fault" not in foot  # a kept record takes none
+
+
+def test_what_is_said_is_said_whole() -> None:
+    deck = deck_of(faulty(), 6.5)
+    deck.message = "splitwise.toml: faults[1].kind: expected workload.client_timeout_s and client_retries beside it"
+    narrow = text(deck, "cluster", 80, 24).splitlines()
+    assert "✗" in narrow[1]
+    assert f"{narrow[2]} {narrow[3]}" == deck.message
+    assert deck.message in text(deck, "cluster", 200, 24).splitlines()[1]
+
+
+def test_laws_for_faults_are_listed_where_faults_may_strike() -> None:
+    assert "40 laws" in text(deck_of(hello(), 1.0), "laws")
+    assert "44 laws" in text(deck_of(faulty(), 1.0), "laws")
+
+
+def test_a_life_that_is_long_is_read_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emu.view.search.CHUNK_BYTES", 2000)
+    deck, whole = deck_of(hello(), 3.0), deck_of(hello(), 3.0)
+    deck.life_s = 0.0
+    assert "its life is being read" in text(deck, "requests")
+    slices = 1
+    while deck.tick(0.0, 0.0):
+        slices += 1
+    assert slices > 3
+    assert text(deck, "requests") == text(whole, "requests")

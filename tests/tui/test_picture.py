@@ -28,7 +28,7 @@ def test_the_command_writes_one(tmp_path: Path) -> None:
     ("arguments", "expected"),
     [
         (("--size", "wide"), "WIDTHxHEIGHT"),
-        (("--law", "3"), "at most 0"),
+        (("--law", "3"), "this one broke none"),
         (("--screenshot", "/nowhere/at/all.svg"), "expected a file to write"),
     ],
 )

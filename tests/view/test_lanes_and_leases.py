@@ -10,9 +10,11 @@ from emu.record.start import MachineFacts, RunStarted
 from emu.scenario.schema import Fault, Router, Transfer
 from emu.view.cluster import ClusterView
 from emu.view.freeze import freeze
+from emu.view.incident import findings
 from emu.view.lanes import Step, control_steps, lanes, layers_words
 from emu.view.leases import Lease, lease_of, lease_words
 from emu.view.state import ClusterState
+from emu.view.survey import Limits, Survey
 
 S = 10**12
 STARTED = RunStarted(
@@ -117,6 +119,16 @@ def test_a_peer_that_is_down_renews_nothing() -> None:
     entries.append(e.MachineStarted(13 * S, 0, 1))
     assert leases(view_of(entries, 14.0)) == [("decode-0", "lease renewed, 21.0 to 30.0 s left")]
     assert leases(view_of(entries, 19.0)) == [("decode-0", "lease renewed, 25.0 to 30.0 s left")]
+
+
+def test_a_lease_that_nobody_renews_is_a_finding_once_a_renewal_is_due() -> None:
+    entries: list[e.Entry] = [*computed(1, 0), *put(1, 2), e.MachineCrashed(10 * S, 0, 0)]
+    kinds = [[each.kind for each in findings(view_of(entries, at_s), Survey(Limits()))] for at_s in (12.0, 16.0)]
+    assert "lease" not in kinds[0]
+    assert "lease" in kinds[1]
+    [found] = [each for each in findings(view_of(entries, 16.0), Survey(Limits())) if each.kind == "lease"]
+    assert found.words == "nobody renews the lease of 11 blocks on decode-0 for r1: lease ends in 19.0 to 24.0 s"
+    assert (found.since_ps, found.request, found.machine) == (15 * S, 1, 1)
 
 
 def test_a_link_that_is_cut_may_be_cut_for_messages_too() -> None:

@@ -117,6 +117,35 @@ def test_one_life_holds_every_entry_that_names_it(kept: Path) -> None:
     reader.close()
 
 
+def test_a_life_is_the_same_bit_by_bit(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader(kept)
+    whole = [reader.life(request) for request in range(30)]
+    monkeypatch.setattr("emu.view.search.CHUNK_BYTES", 700)
+    for request, life in enumerate(whole):
+        search = reader.search(request, 0)
+        while search.advance(reader.recording.size_bytes, 0.0):
+            pass
+        assert search.found == life
+    reader.close()
+
+
+def test_entries_are_told_backwards_over_all_pieces(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emu.view.pieces.PIECE_BYTES", 300)
+    monkeypatch.setattr("emu.view.pieces.MOST_ENTRIES", 50)
+    monkeypatch.setattr("emu.view.reader.EVERY_ENTRIES", 200)
+    reader = Reader(kept)
+    reader.advance()
+    entries = [decode(line) for line in (kept / "record.jsonl").read_text().splitlines()[1:]]
+    assert list(reader.before(reader.front_ps)) == entries[::-1]
+    draw = random.Random(5)
+    for _ in range(5):
+        at_ps = draw.randrange(reader.front_ps)
+        assert list(reader.before(at_ps)) == [entry for entry in reversed(entries) if entry[0] <= at_ps]
+        few = list(reader.before(at_ps, 2000))
+        assert few == [entry for entry in reversed(entries) if entry[0] <= at_ps][: len(few)]
+    reader.close()
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [(None, "there is none"), (b"", "no whole first line"), (b"{}\n", "RunStarted"), (b"nonsense\n", "RunStarted")],

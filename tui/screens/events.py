@@ -30,10 +30,11 @@ class Events(Page):
 
     def draw(self, scene: Scene, width: int, height: int) -> list[Line]:
         entries = self._entries(scene)
-        wanted = f"with '{self._filter}'" if self._filter else ""
+        wanted = [f"with '{self._filter}'"] if self._filter else []
         if self._of_machine:
-            wanted += f" of {scene.view.machine_name(scene.machine)}"
-        lines: list[Line] = [heading("events", f"{wanted} up to {clock(scene.view.at_ps)} s, the latest below")]
+            wanted.append(f"of {scene.view.machine_name(scene.machine)}")
+        wanted.append(f"up to {clock(scene.view.at_ps)} s, the latest below")
+        lines: list[Line] = [heading("events", " ".join(wanted))]
         rows = list(self._back.window(len(entries), height - 1))
         for number in reversed(rows):
             entry = entries[number]

@@ -25,7 +25,8 @@ KEYS: Final = (
     (
         "pages",
         (
-            ("1 ... 8", "incident, cluster, requests, events, machine, latency, laws, why"),
+            ("1 2 3 4", "incident, cluster, requests, events"),
+            ("5 6 7 8", "machine, latency, laws, why"),
             ("tab", "the next page"),
             ("arrows", "choose; a click does too"),
             ("enter", "open, or go to its moment"),
@@ -39,8 +40,8 @@ KEYS: Final = (
         "operate",
         (
             ("x", "strike, heal or act: on the chosen machine or request, or on all"),
-            ("a", "arrivals: twice or half as dense"),
-            ("click", "right on a machine or request, or on a lane: the same for that"),
+            ("a", "arrivals: so many times as dense"),
+            ("click", "with the right button, or on a lane: the same for that one"),
             ("s", "save this session as a scenario"),
             ("ctrl+p", "every command, by name"),
         ),
@@ -63,6 +64,7 @@ SIGNS: Final = (
     ("! ▶", "something is wrong with it; the chosen one"),
     ("L F D h l", "marks: law broken, fault, machine dead, back again, attempt or put lost"),
     ("x r c s m p", "marks: failed, rejected, cancelled, SLO miss, pool move, preempted; ! a symptom"),
+    ("▁▃▅█", "below the marks: requests that were completed, over the whole run"),
 )
 
 
@@ -70,7 +72,6 @@ class Help(Page):
     """Two columns where there is room."""
 
     name = "help"
-    hints = (("?", "back"),)
 
     def draw(self, scene: Scene, width: int, height: int) -> list[Line]:  # noqa: ARG002 (help is always the same)
         blocks: list[list[Line]] = []

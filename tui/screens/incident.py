@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from emu.view.cluster import counted
 from emu.view.incident import BEFORE_S, NOW_S, Burn, burn, headline, marks_between, oldest_by_phase, symptoms_since
 from emu.view.rows import NEVER
 from emu.view.survey import PS_PER_S, Mark
@@ -23,22 +24,24 @@ KIND_WORDS: Final = {
     "deadlock": "deadlock",
     "pair": "pair carries nothing",
     "orphans": "orphan blocks",
+    "lease": "lease not renewed",
     "queue": "queue only grows",
 }
 MARK_WORDS: Final = (
-    "laws broken",
-    "faults",
-    "machines dead",
-    "back again",
-    "attempts or puts lost",
-    "failed",
-    "rejected",
-    "cancelled",
-    "SLO misses",
-    "pool moves",
-    "preempted",
-    "symptoms",
+    ("law broken", "laws broken"),
+    ("fault", "faults"),
+    ("machine gone", "times a machine gone"),
+    ("back again", "back again"),
+    ("attempt or put lost", "attempts or puts lost"),
+    ("failed", "failed"),
+    ("rejected", "rejected"),
+    ("cancelled", "cancelled"),
+    ("SLO miss", "SLO misses"),
+    ("pool move", "pool moves"),
+    ("preempted", "preempted"),
+    ("symptom", "symptoms"),
 )
+"""Of one, and of several."""
 
 
 class Incident(Page):
@@ -110,7 +113,9 @@ def _burns(scene: Scene, width: int, most: int) -> list[Line]:
     marks = marks_between(scene.survey, edge_ps, at_ps)
     if marks:
         counts = [sum(1 for mark in marks if mark.mark == kind) for kind in Mark]
-        said = ", ".join(f"{count} {MARK_WORDS[kind]} ({MARKS[kind]})" for kind, count in enumerate(counts) if count)
+        said = ", ".join(
+            f"{count:,} {MARK_WORDS[kind][count > 1]} ({MARKS[kind]})" for kind, count in enumerate(counts) if count
+        )
         lines.append((Span(f"  marks in the last {NOW_S} s: ", "dim"), Span(cut(said, width - 28), "warn")))
         lines += [
             (
@@ -151,7 +156,7 @@ def _burn_line(words: str, span: Burn) -> Line:
 
 
 def _oldest(scene: Scene, width: int) -> list[Line]:
-    lines: list[Line] = [heading("the oldest of each phase", f"{scene.view.counts.open} requests are open")]
+    lines: list[Line] = [heading("the oldest of each phase", f"{counted(scene.view.counts.open, 'request')} open")]
     for row in oldest_by_phase(scene.view):
         target = Target("request", row.request)
         long_ps = scene.view.at_ps - row.since_ps

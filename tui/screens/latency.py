@@ -14,16 +14,25 @@ LABEL = 28
 
 
 class Curve(NamedTuple):
-    """One figure by interval: its name, a value of each interval, a role, and how a value is written."""
+    """One figure by interval: its name, a value of each interval, a role, and how a value is written.
+
+    `limit`: what must not be passed, and then the least height of the curve. `steady`: shown only where it changes.
+    """
 
     name: str
     value: Callable[[Interval, float], float | None]
     role: str
     write: Callable[[float], str]
+    limit: float = 0.0
+    steady: bool = False
 
 
 def _seconds(value: float) -> str:
     return f"{value * 1e3:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
 
 
 CURVES: Sequence[Curve] = (
@@ -31,7 +40,10 @@ CURVES: Sequence[Curve] = (
     Curve("TTFT p99", lambda now, _: percentile_s(now.ttft, 99), "prefill", _seconds),
     Curve("mean gap p50 (TPOT)", lambda now, _: percentile_s(now.tpot, 50), "decode", _seconds),
     Curve("mean gap p99", lambda now, _: percentile_s(now.tpot, 99), "decode", _seconds),
-    Curve("missed SLOs, share", lambda now, _: _missed(now), "bad", lambda value: f"{100 * value:.0f} %"),
+    Curve("TTFT p99, of its SLO", lambda now, _: percentile_s(now.ttft_of_limit, 99), "prefill", _percent, 1.0),
+    Curve("mean gap p99, of SLO", lambda now, _: percentile_s(now.gap_of_limit, 99), "decode", _percent, 1.0),
+    Curve("E2E p99, of its SLO", lambda now, _: percentile_s(now.e2e_of_limit, 99), "text", _percent, 1.0),
+    Curve("missed SLOs, share", lambda now, _: _missed(now), "bad", _percent),
     Curve("arrivals/s", lambda now, s: now.arrived / s, "text", thousands),
     Curve("completed/s", lambda now, s: now.completed / s, "good", thousands),
     Curve("tokens/s", lambda now, s: now.tokens / s, "decode", thousands),
@@ -39,11 +51,11 @@ CURVES: Sequence[Curve] = (
     Curve("in transfer", lambda now, _: float(now.moving), "reserved", thousands),
     Curve("decoding", lambda now, _: float(now.decoding), "decode", thousands),
     Curve("busy machines", lambda now, _: float(now.busy), "text", thousands),
-    Curve("fullest KV", lambda now, _: now.used_permille / 1000, "held", lambda value: f"{100 * value:.0f} %"),
+    Curve("fullest KV", lambda now, _: now.used_permille / 1000, "held", _percent),
     Curve("power drawn", lambda now, _: now.power_w / 1e3 or None, "mixed", lambda value: f"{value:.0f} kW"),
-    Curve("prefill pool", lambda now, _: float(now.pools[0]), "prefill", thousands),
-    Curve("decode pool", lambda now, _: float(now.pools[1]), "decode", thousands),
-    Curve("mixed pool", lambda now, _: float(now.pools[2]), "mixed", thousands),
+    Curve("prefill pool", lambda now, _: float(now.pools[0]), "prefill", thousands, steady=True),
+    Curve("decode pool", lambda now, _: float(now.pools[1]), "decode", thousands, steady=True),
+    Curve("mixed pool", lambda now, _: float(now.pools[2]), "mixed", thousands, steady=True),
 )
 
 
@@ -56,7 +68,6 @@ class Latency(Page):
     """All curves share one axis of time: the whole of what was read."""
 
     name = "latency"
-    hints = (("[ ]", "marks"), ("g", "go to a time"))
 
     def __init__(self) -> None:
         self._of: tuple[Survey, int] | None = None  # which survey, and how long its intervals were
@@ -83,11 +94,20 @@ class Latency(Page):
             return centred(["curves begin when two seconds were read"], width, height)
         each_s = scene.survey.interval_ps / PS_PER_S
         values = zip(*self._values(scene.survey), strict=True)
-        shown = [(each, of_it) for each, of_it in zip(CURVES, values, strict=True) if any(of_it)]
+        shown = [
+            (each, of_it)
+            for each, of_it in zip(CURVES, values, strict=True)
+            if any(of_it) and not (each.steady and len(set(of_it)) == 1)
+        ]
         rows = max(1, min(4, (height - 2) // max(1, len(shown))))
         room = max(10, width - LABEL)
         now = min(len(intervals) - 1, scene.view.at_ps // scene.survey.interval_ps)
-        lines: list[Line] = [heading("latency", f"{each_s:.0f} s an interval; ▏ is now, what is dim lies ahead")]
+        lines: list[Line] = [
+            heading(
+                "latency",
+                f"{each_s:.0f} s an interval; ▏ is now, what is dim lies ahead; of its SLO: a full column is all of it",
+            )
+        ]
         for each, of_it in shown:
             lines += _curve_lines(each, of_it, now, room, rows)
         end_ps = len(intervals) * scene.survey.interval_ps
@@ -99,8 +119,10 @@ class Latency(Page):
 
 def _curve_lines(each: Curve, values: Sequence[float | None], now: int, room: int, rows: int) -> list[Line]:
     columns = resample(values, room)
-    top = max((value for value in columns if value is not None), default=0.0)
+    most = max((value for value in columns if value is not None), default=0.0)
+    top = each.limit or most
     here = values[now]
+    passed = bool(each.limit) and most > each.limit
     split = min(room - 1, (now + 1) * room // len(values))
     lines: list[Line] = []
     for row, text in enumerate(curve(columns, top, rows)):
@@ -108,15 +130,17 @@ def _curve_lines(each: Curve, values: Sequence[float | None], now: int, room: in
             label = (
                 f"{each.name:<20}" if rows > 1 else f"{each.name:<20}{each.write(here) if here is not None else '-':>7}"
             )
+            label += " PASSED" if passed and rows > 1 else ""
         elif row == 1:
             label = f"  now {each.write(here) if here is not None else '-'}"
+            label += f", most {each.write(most)}" if rows == 2 else ""
         elif row == 2:
-            label = f"  most {each.write(top)}"
+            label = f"  most {each.write(most)}"
         else:
             label = ""
         lines.append(
             (
-                Span(fit(label, LABEL - 1) + " ", each.role if row == 0 else "dim"),
+                Span(fit(label, LABEL - 1) + " ", ("bad" if passed else each.role) if row == 0 else "dim"),
                 Span(text[:split], each.role),
                 Span("▏", "key"),
                 Span(text[split + 1 :], "ahead"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tui.glyphs import Line, Span, Target, clock, cut, fit
 from tui.scene import Intent, LawView, Scene
 from tui.screens.page import Cursor, Page, chosen, heading, wrapped
+
+NAME: Final = 26  # the longest has 25
 
 
 class Laws(Page):
@@ -27,8 +31,8 @@ class Laws(Page):
             law = laws[number]
             line: Line = (
                 Span("  ✗ " if law.broken else "  ✓ ", "bad" if law.broken else "good"),
-                Span(fit(law.name, 24), "bad" if law.broken else "text"),
-                Span(cut(law.statement, width - 29), "dim"),
+                Span(fit(law.name, NAME), "bad" if law.broken else "text"),
+                Span(cut(law.statement, width - NAME - 5), "dim"),
             )
             lines.append(chosen(line, width) if number == self._cursor.place else line)
         lines += [()] * max(0, height - len(lines) - len(detail))

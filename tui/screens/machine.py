@@ -179,7 +179,7 @@ def _blocks(machine: MachineView, scene: Scene, width: int, rows: int) -> list[L
             filled = stop
     line.append(Span("·" * (cells - filled), "empty"))
     lines: list[Line] = [
-        heading("blocks", f"by owner, {each:.1f} blocks a cell; {shown:,} of {machine.memory.total:,} drawn")
+        heading("blocks", f"by owner, {each:.3g} a cell; {shown:,} of {machine.memory.total:,} drawn, the rest is free")
     ]
     return lines + _wrap(line, width)
 

@@ -42,9 +42,9 @@ class Requests(Page):
         if "ended" in self._filter.split():
             return self._ended(scene, width, height)
         found = self._rows(scene)
-        said = f"{len(found)} of {len(scene.view.requests)} open, {_SORTS[self._sort][0]} first"
+        said = f"{len(found):,} of {len(scene.view.requests):,} open, {_SORTS[self._sort][0]} first"
         said += f", with '{self._filter}'" if self._filter else ""
-        head = "  request  phase         in it    age  prompt tokens  prefill on   decode on    attempt"
+        head = "  request  phase         in it    age  prompt tokens prefill on  decode on   try"
         lines: list[Line] = [heading("requests", said), (Span(fit(head, width), "dim"),)]
         below = LIFE_LINES if height >= 20 else 4 if height >= 12 else 0
         for number in self._cursor.window(len(found), max(1, height - 2 - below)):
@@ -114,10 +114,10 @@ def _row(scene: Scene, row: RequestView) -> Line:
         Span(f"  r{row.request:<7} ", "text", target),
         Span(f"{row.phase_word:<13}", ROLES.get(row.phase_word, "text"), target),
         Span(f"{age(view.at_ps - row.since_ps):>6} {age(view.at_ps - row.arrived_ps):>6}", "text", target),
-        Span(f"{row.prompt_tokens:>8}{row.delivered:>7}  ", "dim", target),
+        Span(f"{row.prompt_tokens:>8}{row.delivered:>7} ", "dim", target),
         Span(
-            f"{view.machine_name(row.prefill_machine) if row.prefill_machine != NEVER else '-':<13}", "prefill", target
+            f"{view.machine_name(row.prefill_machine) if row.prefill_machine != NEVER else '-':<12}", "prefill", target
         ),
-        Span(f"{view.machine_name(row.decode_machine) if row.decode_machine != NEVER else '-':<13}", "decode", target),
+        Span(f"{view.machine_name(row.decode_machine) if row.decode_machine != NEVER else '-':<12}", "decode", target),
         Span(attempt, "warn" if row.tries > 1 or row.preemptions else "dim"),
     )

@@ -39,7 +39,12 @@ class Why(Page):
         lines.append(())
         waiting = _waiting(scene)
         rows = self._cursor.window(len(waiting), max(1, min(WAITERS, height - len(lines) - 1)))
-        lines.append(heading("who waits the longest", f"{len(waiting)} requests neither compute nor decode"))
+        lines.append(
+            heading(
+                "who waits the longest",
+                f"{len(waiting):,} of {len(view.requests):,} open requests neither compute nor decode",
+            )
+        )
         for number in rows:
             row = view.requests[waiting[number]]
             line: Line = (
