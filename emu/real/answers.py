@@ -13,6 +13,13 @@ from collections.abc import Sequence
 
 LAYER_STAMP = 1 << 24
 """Stamps of one block in two layers differ by this; blocks of a request are fewer."""
+MARK = 1 << 32
+"""Stamps of a block of two requests differ by this or more."""
+
+
+def mark(request_id: int) -> int:
+    """What tells a request's stamps from all others, in 31 bits; 0 is nobody's."""
+    return request_id + 1
 
 
 class Answers:
@@ -27,7 +34,7 @@ class Answers:
 
     def content(self, request_id: int) -> int:
         """The fingerprint of a request: its first block's stamp in layer 0."""
-        return (request_id + 1) << 32
+        return mark(request_id) * MARK
 
     def text(self, request_id: int, tokens: int) -> list[int]:
         """The first `tokens` token ids of prompt and answer; of the answer only what was computed."""

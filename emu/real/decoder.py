@@ -12,9 +12,13 @@ import torch
 from attrs import frozen
 from torch.nn import functional as f
 
+from emu.real.answers import MARK
 from emu.real.attention import paged_attention
 from emu.real.pool import KvPool
 from emu.real.shape import VOCABULARY, DecoderShape
+
+HEAD = 3
+"""Numbers of a row before its blocks."""
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -46,6 +50,7 @@ class _Rows:
     blocks: torch.Tensor
     offsets: torch.Tensor
     lengths: torch.Tensor
+    stamps: torch.Tensor  # of those blocks, in layer 0
 
 
 @frozen
@@ -95,8 +100,10 @@ class Decoder:
         return self._next(x[prompts.ends])
 
     def decode(self, rows: torch.Tensor, pool: KvPool) -> torch.Tensor:
-        """The next token of each sequence. A row of int32 is its last token, that token's place, and its blocks."""
+        """The next token of each sequence. A row of int32 is its last token, that token's place, the request's mark
+        (`answers.mark`) and its blocks; a block in which this is the first token is stamped."""
         given = self._given(rows)
+        pool.begin(given.blocks, given.offsets, given.stamps)
         x = given.x
         for number, layer in enumerate(self._layers):
             queries, both = self._project(x, layer)
@@ -110,6 +117,7 @@ class Decoder:
         """The next token of each prompt, then of each sequence: both in one pass, so that weights are read once, and
         apart only where they attend. Arguments are those of `prefill` and `decode`."""
         given, cut = self._given(rows), prompts.tokens.shape[0]
+        pool.begin(given.blocks, given.offsets, given.stamps)
         x = torch.cat([self._tokens[prompts.tokens] + self._places[prompts.places], given.x])
         blocks = torch.cat([prompts.token_blocks, given.blocks])
         offsets = torch.cat([prompts.token_offsets, given.offsets])
@@ -124,11 +132,12 @@ class Decoder:
         return self._next(torch.cat([x[prompts.ends], x[cut:]]))
 
     def _given(self, rows: torch.Tensor) -> _Rows:
-        tokens, places, tables = rows[:, 0], rows[:, 1], rows[:, 2:]
+        tokens, places, marks, tables = rows[:, 0], rows[:, 1], rows[:, 2], rows[:, HEAD:]
         size = self.shape.block_tokens
         blocks = tables.gather(1, (places // size)[:, None].long())[:, 0].long()
         x = self._tokens[tokens.long()] + self._places[places.long()]
-        return _Rows(x, tables, blocks, (places % size).long(), places + 1)
+        stamps = marks.long() * MARK + places // size
+        return _Rows(x, tables, blocks, (places % size).long(), places + 1, stamps)
 
     def _cached(self, queries: torch.Tensor, layer: int, pool: KvPool, given: _Rows) -> torch.Tensor:
         """What each sequence's new token finds in its cache."""

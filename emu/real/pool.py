@@ -41,9 +41,11 @@ class KvPool:
         """Mark blocks in one layer as written, with their stamps in that layer."""
         self.stamps[layer].index_copy_(0, blocks, stamps)
 
-    def stamp_all(self, blocks: torch.Tensor, stamps: torch.Tensor) -> None:
-        """Mark blocks in every layer, with their stamps of layer 0."""
-        self.stamps.index_copy_(1, blocks, self.in_layers(stamps))
+    def begin(self, blocks: torch.Tensor, offsets: torch.Tensor, stamps: torch.Tensor) -> None:
+        """Mark those of the blocks in every layer whose token stands first in its block, with stamps of layer 0. The
+        others keep theirs: a stamp that something has spoilt is not mended."""
+        theirs = self.stamps.index_select(1, blocks)
+        self.stamps.index_copy_(1, blocks, torch.where(offsets == 0, self.in_layers(stamps), theirs))
 
     def seen(self, blocks: torch.Tensor) -> torch.Tensor:
         """The stamps of these blocks, less what tells layers apart: equal columns where all is as it should be."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import torch
 
-from emu.real.decoder import Decoder
+from emu.real.decoder import HEAD, Decoder
 from emu.real.device import Device
 from emu.real.pool import KvPool
 
@@ -18,19 +18,19 @@ WARM_UPS: Final = 2
 
 
 class DecodeSteps:
-    """`rows` is where the caller puts a step's rows on the host: [sequences, 2 + sequence blocks]."""
+    """`rows` is where the caller puts a step's rows on the host: [sequences, HEAD + sequence blocks]."""
 
     def __init__(self, device: Device, decoder: Decoder, pool: KvPool) -> None:
         shape = decoder.shape
         self._device, self._decoder, self._pool = device, decoder, pool
         self._sizes = [size for size in GRAPH_SIZES if size < shape.sequences] + [shape.sequences]
-        self.rows = device.host(shape.sequences, 2 + shape.sequence_blocks)
+        self.rows = device.host(shape.sequences, HEAD + shape.sequence_blocks)
         self._rows = torch.zeros(self.rows.shape, dtype=torch.int32, device=device.where)
         self._graphs: dict[int, tuple[Any, torch.Tensor]] = {}
 
     def capture(self) -> None:
         """To be called from the device's thread, before any step, with nothing else under way on it."""
-        self._rows[:, 2:] = self._pool.nobodys
+        self._rows[:, HEAD:] = self._pool.nobodys
         pool = torch.cuda.graph_pool_handle()
         for size in reversed(self._sizes):
             for _ in range(WARM_UPS):
@@ -54,8 +54,8 @@ class DecodeSteps:
         if not self._device.graphs:
             return self._device.fetch(self._decoder.decode(self.rows[:sequences], self._pool))
         size = next(size for size in self._sizes if size >= sequences)
-        self.rows[sequences:size, :2] = 0
-        self.rows[sequences:size, 2:] = self._pool.nobodys
+        self.rows[sequences:size, :HEAD] = 0
+        self.rows[sequences:size, HEAD:] = self._pool.nobodys
         self.given(size)
         graph, tokens = self._graphs[size]
         graph.replay()

@@ -9,16 +9,15 @@ last token is known here and nowhere above.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import accumulate
 
 import torch
 from attrs import define
 
 from emu.control.batch import Batch, Kind, Slice
 from emu.node.ports import Ran, Signal
-from emu.real.answers import Answers, digest
+from emu.real.answers import Answers, digest, mark
 from emu.real.clock import WallClock
-from emu.real.decoder import Decoder, Prompts
+from emu.real.decoder import HEAD, Decoder, Prompts
 from emu.real.device import Device, Mark
 from emu.real.pool import KvPool
 from emu.real.prompt_steps import PromptSteps
@@ -58,7 +57,6 @@ class _Step:
     layers: tuple[Mark, ...]  # of a prefill whose caches leave layer by layer
     sequences: list[_Sequence]  # by row
     reads: list[_Read]
-    grown: list[tuple[int, int]]  # blocks to stamp, and their stamps in layer 0
     first_tokens: torch.Tensor | None = None
     tokens: torch.Tensor | None = None
 
@@ -93,7 +91,7 @@ class TorchWorker:
                         piece = Slice(0, 0, 0, tokens, Kind.PREFILL, 1, blocks)
                         prompts = self._prompts((piece,))
                         self._decoder.prefill(prompts, self.pool, lambda _: None)
-                        self._rows[0, :2], self._rows[0, 2:] = 0, self.pool.nobodys
+                        self._rows[0, :HEAD], self._rows[0, HEAD:] = 0, self.pool.nobodys
                         self._decoder.mixed(prompts, self._steps.given(1), self.pool, lambda _: None)
             self.device.settle()
 
@@ -108,14 +106,11 @@ class TorchWorker:
         return self.finished, () if step is None else step.layers
 
     def start(self, batch: Batch) -> None:
-        grown = self._change(batch)
-        reads = [_Read(self._sequences[p.request_id], list(p.blocks[: self._cached(p)])) for p in batch.joined]
-        reads += [_Read(s, s.blocks) for s in self._order if s.to_make == 1]
+        self._change(batch)
+        reads = [_Read(self._sequences[p.request_id], list(p.blocks[: self._blocks(p.first)])) for p in batch.joined]
+        reads += [_Read(s, s.blocks[: self._blocks(self._rows[s.row, 1] + 1)]) for s in self._order if s.to_make == 1]
         layers = tuple(self.device.mark() for _ in range(self.shape.layers)) if batch.layer_wise else ()
-        step = _Step(
-            batch, self._clock.now_ps, self.device.mark(), layers, list(self._order), reads, self._stamps(grown)
-        )
-        self._step = step
+        self._step = step = _Step(batch, self._clock.now_ps, self.device.mark(), layers, list(self._order), reads)
         self.device.post(lambda: self._launch(step))
 
     def leave(self, left: tuple[int, ...], grown: tuple[tuple[int, int], ...]) -> None:
@@ -153,9 +148,6 @@ class TorchWorker:
         """In the device's thread."""
         device, batch = self.device, step.batch
         with device.computing():
-            if step.grown:
-                blocks, stamps = (list(column) for column in zip(*step.grown, strict=True))
-                self.pool.stamp_all(device.put(blocks), device.put(stamps))
             if batch.prefills:
                 prompts = self._prompts(batch.prefills)
                 last = self.shape.layers - 1
@@ -184,43 +176,44 @@ class TorchWorker:
             device.ring_at_step(step.end)
 
     def _prompts(self, pieces: Iterable[Slice]) -> Prompts:
-        size, answers, put = self.shape.block_tokens, self.answers, self.device.put
+        """All their columns, sent to the device as one: each copy takes the process time that other machines need."""
+        size, answers = self.shape.block_tokens, self.answers
         tokens: list[int] = []
-        places: list[int] = []
-        token_blocks: list[int] = []
-        blocks: list[int] = []
-        stamps: list[int] = []
-        lengths: list[int] = []
+        places, token_blocks, blocks, stamps, lengths = [], [], [], [], []
         for piece in pieces:
             tokens += answers.text(piece.request_id, piece.count)
-            places += range(piece.count)
-            token_blocks += [piece.blocks[place // size] for place in range(piece.count)]
-            written = -(-piece.count // size)
-            blocks += piece.blocks[:written]
-            content = answers.content(piece.request_id)
-            stamps += range(content, content + written)
+            content, written = answers.content(piece.request_id), self._blocks(piece.count)
+            blocks.append(torch.tensor(piece.blocks[:written]))
+            stamps.append(torch.arange(content, content + written))
+            places.append(torch.arange(piece.count))
+            token_blocks.append(blocks[-1].repeat_interleave(size)[: piece.count])
             lengths.append(piece.count)
-        offsets = [place % size for place in places]
-        ends = [end - 1 for end in accumulate(lengths)]
-        columns = put(tokens), put(places), put(token_blocks), put(offsets)
-        return Prompts(*columns, tuple(lengths), put(blocks), put(stamps), put(ends))
+        place = torch.cat(places)
+        ends = torch.tensor(lengths).cumsum(0) - 1
+        columns = (
+            torch.tensor(tokens),
+            place,
+            torch.cat(token_blocks),
+            place % size,
+            torch.cat(blocks),
+            torch.cat(stamps),
+            ends,
+        )
+        sent = self.device.put(torch.cat(columns)).split([len(column) for column in columns])
+        return Prompts(*sent[:4], tuple(lengths), *sent[4:])
 
-    def _change(self, batch: Batch) -> list[tuple[_Sequence, int]]:
-        """Bring the sequences up to date; blocks that are new to one, as (sequence, place)."""
-        new: list[tuple[_Sequence, int]] = []
+    def _change(self, batch: Batch) -> None:
+        """Bring the sequences up to date."""
         self.leave(batch.left, batch.grown)
         for request_id, block in batch.grown:
             sequence = self._sequences.get(request_id)
             if sequence is not None:  # it may have left before its last blocks were named
-                self._rows[sequence.row, 2 + len(sequence.blocks)] = block
-                new.append((sequence, len(sequence.blocks)))
+                self._rows[sequence.row, HEAD + len(sequence.blocks)] = block
                 sequence.blocks.append(block)
         for piece in batch.joined:
-            sequence = self._join(piece)
-            new += ((sequence, place) for place in range(self._cached(piece), len(piece.blocks)))
-        return new
+            self._join(piece)
 
-    def _join(self, piece: Slice) -> _Sequence:
+    def _join(self, piece: Slice) -> None:
         answers, request_id = self.answers, piece.request_id
         delivered = piece.first + 1 - answers.prompt_tokens[request_id]
         to_make = answers.output_tokens[request_id] - delivered
@@ -229,9 +222,8 @@ class TorchWorker:
         self._sequences[request_id] = sequence
         self._order.append(sequence)
         row = self._rows[sequence.row]
-        row[0], row[1] = answers.last(request_id), piece.first
-        row[2 : 2 + len(piece.blocks)] = piece.blocks
-        return sequence
+        row[:HEAD] = answers.last(request_id), piece.first, mark(request_id)
+        row[HEAD : HEAD + len(piece.blocks)] = piece.blocks
 
     def _leave(self, sequence: _Sequence) -> None:
         """Say what it was answered since it joined; the last row takes its row."""
@@ -288,10 +280,6 @@ class TorchWorker:
         if bool((read.seen != expected).any()):
             sequence.fingerprint = digest(repr(read.seen.tolist()))
 
-    def _cached(self, piece: Slice) -> int:
-        """Blocks of a joining sequence that hold what came before."""
-        return -(-piece.first // self.shape.block_tokens)
-
-    def _stamps(self, grown: Iterable[tuple[_Sequence, int]]) -> list[tuple[int, int]]:
-        content = self.answers.content
-        return [(sequence.blocks[place], content(sequence.request_id) + place) for sequence, place in grown]
+    def _blocks(self, tokens: int) -> int:
+        """Blocks that so many tokens of one sequence fill."""
+        return -(-int(tokens) // self.shape.block_tokens)

@@ -20,6 +20,7 @@ from emu.execute import law_rules  # noqa: E402
 from emu.fake.profiles import ModelProfile  # noqa: E402
 from emu.laws.checker import Checker  # noqa: E402
 from emu.real import measure  # noqa: E402
+from emu.real.answers import Answers, mark  # noqa: E402
 from emu.real.attention import paged_attention  # noqa: E402
 from emu.real.clock import WallClock  # noqa: E402
 from emu.real.decoder import Decoder, Prompts  # noqa: E402
@@ -270,7 +271,7 @@ def test_decoding_over_the_pool_is_what_a_prefill_of_the_whole_text_computes() -
     prefill(37)
     for place in (37, 38, 39):
         with torch.inference_mode():
-            decoder.decode(torch.tensor([[text[place], place, *blocks, 0]], dtype=torch.int32), pool)
+            decoder.decode(torch.tensor([[text[place], place, 5, *blocks, 0]], dtype=torch.int32), pool)
     found = pool.keys[:, blocks].flatten(1, 2)[:, :40]
     assert float((found - expected).float().norm() / expected.float().norm()) < 0.02
     assert float((found - expected).float().norm()) < float(found[:, -1].float().norm())
@@ -278,7 +279,7 @@ def test_decoding_over_the_pool_is_what_a_prefill_of_the_whole_text_computes() -
 
 def test_prompts_beside_decodes_compute_what_each_computes_alone() -> None:
     decoder = Decoder(SHAPE, torch.device("cpu"), 1)
-    rows = torch.tensor([[5, 20, 7, 2, 0, 0], [9, 3, 4, 0, 0, 0]], dtype=torch.int32)
+    rows = torch.tensor([[5, 20, 1, 7, 2, 0, 0], [9, 3, 2, 4, 0, 0, 0]], dtype=torch.int32)
     places = torch.arange(30)
     owned = torch.tensor([1, 6])
     prompts = Prompts(places * 3 % 97, places, owned[places // 16], places % 16, (30,), owned, owned, places[-1:])
@@ -297,6 +298,17 @@ def test_prompts_beside_decodes_compute_what_each_computes_alone() -> None:
         found.append(pool.both.float())
     assert float((found[0] - found[1]).norm() / found[0].norm()) < 0.01
     assert pool.stamps[0, 6] == 6
+
+
+def test_a_decode_stamps_the_block_that_it_begins_and_mends_no_other() -> None:
+    decoder, pool = Decoder(SHAPE, torch.device("cpu"), 1), KvPool(SHAPE, torch.device("cpu"))
+    pool.stamps[:, 4] = 17  # spoilt
+    rows = torch.tensor([[5, 16, mark(6), 7, 2, 0, 0], [9, 3, mark(8), 4, 0, 0, 0]], dtype=torch.int32)
+    with torch.inference_mode():
+        decoder.decode(rows, pool)
+    content = Answers((), (), 1).content(6)
+    assert pool.seen(torch.tensor([2])).flatten().tolist() == 3 * [content + 1]
+    assert pool.stamps[:, [4, 7]].tolist() == 3 * [[17, 0]]
 
 
 @pytest.mark.parametrize("tokens", [1, 16, 50, 64])
