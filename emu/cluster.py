@@ -5,6 +5,7 @@ Nothing runs here, and what a machine or the router may do stands in `emu.rules`
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import asdict, evolve, frozen
@@ -12,7 +13,7 @@ from attrs import asdict, evolve, frozen
 from emu.fake.clock import PS_PER_S
 from emu.fake.costs import Costs
 from emu.fake.power import load_power
-from emu.fake.profiles import HardwareProfile, ModelProfile, kv_blocks, load_hardware, load_model
+from emu.fake.profiles import HardwareProfile, ModelProfile, has_table, kv_blocks, load_hardware, load_model
 from emu.policies.parts import Classes
 from emu.policies.seats import Seats
 from emu.record.start import MachineDraw, MachineFacts, RunStarted
@@ -21,7 +22,7 @@ from emu.step_times import StepTimes
 from emu.workload.table import Workload
 
 if TYPE_CHECKING:
-    pass
+    from emu.fake.host import HostTimes
 
 
 @frozen(eq=False, repr=False)
@@ -34,6 +35,7 @@ class Hardware:
     draw: MachineDraw | None
     costs: Costs
     kv_blocks: int
+    host: HostTimes | None = None  # where it was measured, and the step times are
 
 
 @frozen(eq=False, repr=False)
@@ -63,7 +65,10 @@ class Cluster:
             blocks = group.kv_blocks or kv_blocks(
                 model, profile, group.tensor_parallel, scenario.scheduler.block_tokens
             )
-            machines += [Hardware(next(names), group, profile, draw, costs, blocks) for _ in range(group.count)]
+            host = _host(scenario, group.hardware)
+            for name in islice(names, group.count):
+                own_host = None if host is None else host.seeded(scenario.seed, name)
+                machines.append(Hardware(name, group, profile, draw, costs, blocks, own_host))
         router, own = scenario.router, scenario.policies_from
         seats = Seats.of(
             own, router.policy, scenario.scheduler.policy, scenario.transfer.policy, router.answer_within_s
@@ -100,6 +105,14 @@ class Cluster:
             *leases,
             is_faulty(self.scenario),
         )
+
+
+def _host(scenario: Scenario, hardware: str) -> HostTimes | None:
+    if scenario.costs.model != "calibrated" or not has_table(hardware, "host"):
+        return None
+    from emu.fake.host import load_host
+
+    return load_host(hardware)
 
 
 def is_faulty(scenario: Scenario) -> bool:

@@ -38,7 +38,7 @@ def machine_rules(
         watermark=limits.watermark,
         reserve_max_tokens=limits.reserve == "max_tokens",
         layer_wise_from_tokens=LAYER_WISE_NEVER if transfer.direction == "get" else layer_wise_from[transfer.mode],
-        max_steps=limits.max_steps if machine.costs.closed_form else 1,
+        max_steps=limits.max_steps if machine.costs.closed_form and machine.host is None else 1,
         next_prompt=None if order is None else order.next_prompt,
         choose_victim=order.victim if order is not None and order.chooses_victims else None,
         by_layer=None if transfers is None else transfers.by_layer,

@@ -23,7 +23,7 @@ from emu.fake.reports import FakeReports
 from emu.fake.wire import FakeWire
 from emu.fake.worker import FakeWorker
 from emu.node.machine_node import MachineNode
-from emu.node.ports import Clock, MachinePorts
+from emu.node.ports import Clock, KvLink, MachinePorts
 from emu.node.router_node import RouterNode
 from emu.policies.seats import Seated
 from emu.record.log import Log
@@ -135,6 +135,15 @@ class Site:
         parts = (witness, wire, link, reports, self.workers, self.nodes, places, nics, revive)
         return Strikes(clock, self.log, *parts, succession.hear, self.patrol, succession)
 
+    def link_port(self, link: FakeLink, index: int) -> KvLink:
+        """The KvLink of one machine."""
+        port = link.port(index)
+        if self.cluster.machines[index].host is None:
+            return port
+        from emu.fake.host_worker import HostPort
+
+        return HostPort(port, index, self.workers)
+
     def _let_clocks_differ(self) -> None:
         from emu.fake.skew import Skew, Stamps
 
@@ -179,6 +188,10 @@ def _worker(clock: HeapClock, cluster: Cluster, machine: Hardware, model: FakeMo
     sync_ps = to_ps(machine.profile.layer_sync_s if sync_s is None else sync_s)
     block_tokens = cluster.scenario.scheduler.block_tokens
     costs, layers = machine.costs, cluster.model.layers
+    if machine.host is not None:
+        from emu.fake.host_worker import HostWorker
+
+        return HostWorker(clock, costs, model, KvMemory(), layers, sync_ps, block_tokens, machine.host)
     if not costs.closed_form:
         from emu.fake.own_costs import OwnCosts
         from emu.fake.own_costs_worker import OwnCostsWorker

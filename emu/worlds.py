@@ -60,19 +60,25 @@ def world(name: str, profile: Path | None = None) -> Build:
 
 def keep_profile(folder: Path, cluster: Cluster, machines: Machines, rehearsals: Sequence[Workload]) -> None:
     """Measure, and write what was found: steps alone, with what a turn of the control plane adds to each that decodes
-    in runs of `rehearsals`; copies alone; and those runs' transfers. Raises Refusal where the folder cannot be made."""
+    in runs of `rehearsals`, and how its steps scatter about that; copies alone; and those runs' transfers. Raises
+    Refusal where the folder cannot be made."""
     from emu import real_run
     from emu.real.transfers import transfer_rows
-    from emu.real.turns import turn_of
+    from emu.real.turns import prefill_rows, turn_of, turn_rows
+
+    def record_of(rehearsal: Workload) -> list[Entry]:
+        run = real_run.build(cluster, rehearsal, (), None, machines, lambda: None)
+        run.go()
+        return run.kept.entries
 
     bench = machines.measure(cluster.model.kv_bytes_per_token)
     entries: list[Entry] = []
     seen: list[TransferRow] = []
+    record_of(rehearsals[0])  # the first run of a process is slower than those that follow
     for rehearsal in rehearsals:
-        run = real_run.build(cluster, rehearsal, (), None, machines, lambda: None)
-        run.go()
-        entries += run.kept.entries
-        seen += transfer_rows(run.kept.entries, cluster.model.layers)
+        found = record_of(rehearsal)
+        entries += found
+        seen += transfer_rows(found, cluster.model.layers)
     turn = turn_of(bench.steps, entries)
     names = {
         "model": cluster.model.name,
@@ -85,6 +91,8 @@ def keep_profile(folder: Path, cluster: Cluster, machines: Machines, rehearsals:
         _write(folder / "steps.csv", [_with_turn(row, turn) | names for row in bench.steps])
         _write(folder / "copies.csv", [row._asdict() | names for row in bench.copies])
         _write(folder / "transfers.csv", [row._asdict() | names for row in seen])
+        _write(folder / "prefills.csv", [row._asdict() for row in prefill_rows(bench.steps, entries, turn)])
+        _write(folder / "turns.csv", [row._asdict() for row in turn_rows(bench.steps, entries, turn)])
     except OSError as error:
         raise Refusal(f"--profile-out {folder}", f"expected a place to write to; {error.strerror}") from None
 

@@ -20,6 +20,7 @@ FROM_TOKENS: Final = 512
 """Copies of shorter prompts take as long as launching them."""
 
 SHARES: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+HOST_SHARES: Final = (0.0, 0.01, 0.02, *SHARES[1:-2], 0.99, 0.995, 0.998, 0.999, 1.0)
 LEAST_S: Final = 1e-6
 CURVES: Final = {
     "serialized_s": ("serialized", "0"),
@@ -30,23 +31,34 @@ CURVES: Final = {
 
 
 def link_tables(folder: Path) -> dict[str, Any]:
-    """`nic_bytes_per_s`, `signal_s`, `layer_sync_s` and `signals`, of copies.csv, steps.csv and transfers.csv.
+    """`nic_bytes_per_s`, `signal_s`, `layer_sync_s`, `signals` and `host`, of copies.csv, steps.csv, transfers.csv,
+    prefills.csv and turns.csv.
 
     The rate is the slope of copies over their bytes, from FROM_TOKENS on; a synchronisation a layer is what prefills
-    take longer whose caches follow them, the median; and a signal is what of a transfer stays visible beyond the bytes
-    that could only go when its prefill had ended. Raises `Refusal` for files that lack rows or columns.
+    take longer whose caches follow them, the median; a signal is what of a transfer stays visible beyond the bytes that
+    could only go when its prefill had ended; a launch what a prefill takes longer behind a copy in one piece, the
+    median; `behind` and `paused` are by how much prefills of one prompt differ from what is expected of them, the mean.
+    Raises `Refusal` for files that lack rows or columns.
     """
-    steps, copies, transfers = (_rows(folder / f"{name}.csv") for name in ("steps", "copies", "transfers"))
+    names = ("steps", "copies", "transfers", "prefills", "turns")
+    steps, copies, transfers, prefills, turns = (_rows(folder / f"{name}.csv") for name in names)
     try:
         model = load_model(transfers[0]["model"])
         rate = _rate(copies, model.kv_bytes_per_token)
         sync_s = _sync_s(steps, copies, model.layers)
         found = {name: sorted(_signals_s(transfers, *key, rate)) for name, key in CURVES.items()}
+        launch_ms = statistics.median(float(row["next_prefill_ms"]) - float(row["prefill_ms"]) for row in copies)
+        ratios = _ratios(prefills, launch_ms, 1e3 * sync_s * model.layers)
+        over = sorted(float(row["over_ms"]) / 1e3 for row in turns)
     except (LookupError, ValueError, ArithmeticError, statistics.StatisticsError) as error:
         raise Refusal(str(folder), f"expected the tables of emu run --profile-out ({error!r})") from None
     few = [name for name, times in found.items() if len(times) < 2]
     if few:
         raise Refusal(str(folder / "transfers.csv"), f"expected two transfers or more for {few[0]}")
+    if not all(ratios.values()):
+        raise Refusal(str(folder / "prefills.csv"), "expected prefills that begin as another ends, and others")
+    if len(over) < 2:
+        raise Refusal(str(folder / "turns.csv"), "expected two decode steps or more")
     counts = ", ".join(f"{len(times)} for {name}" for name, times in found.items())
     signals: dict[str, Any] = {"shares": list(SHARES)}
     signals |= {name: [_at(times, share) for share in SHARES] for name, times in found.items()}
@@ -57,6 +69,7 @@ def link_tables(folder: Path) -> dict[str, Any]:
         "signal_s": round(statistics.fmean(everything), 6),
         "layer_sync_s": sync_s,
         "signals": signals,
+        "host": _host(over, launch_ms, ratios, len(copies)),
     }
 
 
@@ -100,6 +113,31 @@ def _signals_s(transfers: Iterable[dict[str, str]], mode: str, busy: str, rate: 
     for row in transfers:
         if (row["mode"], row["busy"]) == (mode, busy):
             yield max(LEAST_S, float(row["remainder_ms"]) / 1e3 - int(row["visible_bytes"]) / rate)
+
+
+def _ratios(prefills: Iterable[dict[str, str]], launch_ms: float, syncs_ms: float) -> dict[str, list[float]]:
+    """What prefills took over what is expected of them, of those that began as another ended ("1") and of others."""
+    found: dict[str, list[float]] = {"0": [], "1": []}
+    for row in prefills:
+        expected_ms = float(row["alone_ms"]) + int(row["layer_wise"]) * syncs_ms
+        found[row["behind"]].append((float(row["ms"]) - int(row["launches"]) * launch_ms) / expected_ms)
+    return found
+
+
+def _host(over: list[float], launch_ms: float, ratios: dict[str, list[float]], copies: int) -> dict[str, Any]:
+    sources = (
+        f"turns.csv, {len(over)} decode steps",
+        f"copies.csv, {copies} prefills behind a copy",
+        f"prefills.csv, {len(ratios['1'])} behind another beside {len(ratios['0'])}",
+    )
+    return {
+        "shares": list(HOST_SHARES),
+        "over_s": [_at(over, share) for share in HOST_SHARES],
+        "launch_s": max(LEAST_S, round(launch_ms / 1e3, 6)),
+        "behind": round(statistics.fmean(ratios["1"]) - 1, 4),
+        "paused": round(statistics.fmean(ratios["0"]) - 1, 4),
+        "source": "; ".join(sources),
+    }
 
 
 def _at(times: list[float], share: float) -> float:

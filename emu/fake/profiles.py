@@ -27,9 +27,9 @@ The table of measurements brackets it: Llama2-70B on two H100 ran 32 sequences o
 so what is neither weights nor cache lies between 2.9 and 6.0 GiB a GPU.
 """
 
-OTHER_TABLES = ("power", "roofline", "signals")
-"""Tables of a hardware profile that have readers of their own: `emu.fake.power`, `emu.calibrate.datasheet` and
-`emu.fake.signals`."""
+OTHER_TABLES = ("host", "power", "roofline", "signals")
+"""Tables of a hardware profile that have readers of their own: `emu.fake.host`, `emu.fake.power`,
+`emu.calibrate.datasheet` and `emu.fake.signals`."""
 
 Profile = TypeVar("Profile")
 

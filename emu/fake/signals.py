@@ -6,21 +6,15 @@ what is left depends on the mode of the transfer and on whether the sender compu
 only, since the record's digest hangs on it; when a signal is due is decided elsewhere.
 """
 
-import hashlib
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 from attrs import evolve, field, frozen
 
 from emu.fake.curves import line
+from emu.fake.even import WHOLE, first_of, part
 from emu.fake.profiles import SHIPPED_HARDWARE, from_table, read_profile
 from emu.refusal import Refusal
-
-WHOLE: Final = 10**9
-"""A draw is so many parts at most."""
-
-_GOLDEN: Final = 618_033_989
-"""Of WHOLE: its multiples spread evenly however many there are, so that a short run draws from the whole range."""
 
 
 @frozen
@@ -60,12 +54,11 @@ class SignalTimes:
 
     def seeded(self, seed: int) -> "SignalTimes":
         """For a run of this seed."""
-        digest = hashlib.blake2b(f"{seed}/signals".encode(), digest_size=8).digest()
-        return evolve(self, first=int.from_bytes(digest) % WHOLE)
+        return evolve(self, first=first_of(f"{seed}/signals"))
 
     def ps(self, before: int, *, layer_wise: bool, busy: bool) -> int:
         """The time of a transfer, drawn after so many others from the same curve."""
-        return line((self.first + before * _GOLDEN) % WHOLE, self.shares, self.curves[layer_wise, busy])
+        return line(part(self.first, before), self.shares, self.curves[layer_wise, busy])
 
 
 def load_signals(hardware: str) -> SignalTimes:
@@ -79,11 +72,19 @@ def parse_signals(table: Any, where: str) -> SignalFigures:
     if not isinstance(table, dict):
         raise Refusal(where, "expected a table")
     figures = from_table(SignalFigures, table, where)
-    shares = figures.shares
+    check_shares(figures.shares, where)
+    for key in ("serialized_s", "serialized_busy_s", "layer_wise_s", "layer_wise_busy_s"):
+        check_curve(getattr(figures, key), figures.shares, f"{where}: {key}")
+    return figures
+
+
+def check_shares(shares: tuple[float, ...], where: str) -> None:
+    """Raises `Refusal` unless they go from none to all."""
     if len(shares) < 2 or shares[0] != 0.0 or shares[-1] != 1.0 or any(b <= a for a, b in pairwise(shares)):
         raise Refusal(f"{where}: shares", "expected shares that increase from 0 to 1")
-    for key in ("serialized_s", "serialized_busy_s", "layer_wise_s", "layer_wise_busy_s"):
-        curve = getattr(figures, key)
-        if len(curve) != len(shares) or any(later < earlier for earlier, later in pairwise(curve)):
-            raise Refusal(f"{where}: {key}", "expected a time for each share, none less than the one before")
-    return figures
+
+
+def check_curve(curve: tuple[float, ...], shares: tuple[float, ...], where: str) -> None:
+    """Raises `Refusal` unless it is a distribution over these shares."""
+    if len(curve) != len(shares) or any(later < earlier for earlier, later in pairwise(curve)):
+        raise Refusal(where, "expected a time for each share, none less than the one before")

@@ -149,16 +149,20 @@ class Bench:
         self._row("mixed" if prompt else "decode", sequences, context + (RUNS + WARM) // 2, took, prompt)
 
     async def _copy(self, each: int) -> None:
-        serialized, remainders, prefills = [], [], []
+        serialized, remainders, followed, alone, behind = [], [], [], [], []
         for _ in range(RUNS):
-            await self._prefill(1, each)
+            alone.append(await self._prefill(1, each))
             serialized.append(await self._until_landed(lambda: self._put(each, follow=False)))
+            self._put(each, follow=False)
+            behind.append(await self._prefill(1, each))
+            await self._until_landed(lambda: None)
         for _ in range(RUNS):
-            prefills.append(await self._prefill(1, each, follow=True))
+            followed.append(await self._prefill(1, each, follow=True))
             remainders.append(await self._until_landed(lambda: None))
-            await self._rest(prefills[-1])
-        alone_ms, behind_ms, under_ms = (statistics.median(ms[WARM:]) for ms in (serialized, remainders, prefills))
-        self.copies.append(CopyRow(each, alone_ms, behind_ms, under_ms, RUNS - WARM))
+            await self._rest(followed[-1])
+        measured = (serialized, remainders, followed, alone, behind)
+        copy_ms, remainder_ms, followed_ms, alone_ms, behind_ms = (statistics.median(ms[WARM:]) for ms in measured)
+        self.copies.append(CopyRow(each, copy_ms, remainder_ms, followed_ms, RUNS - WARM, alone_ms, behind_ms))
 
     async def _until_landed(self, post: Callable[[], None]) -> float:
         began_ps = self._clock.now_ps

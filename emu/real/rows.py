@@ -19,13 +19,36 @@ class StepRow(NamedTuple):
 
 class CopyRow(NamedTuple):
     """Of one prompt's cache, in one piece, from the post to its landing; and what stays behind a prefill that it
-    follows layer by layer, whose steps take `layer_wise_prefill_ms`."""
+    follows layer by layer, whose steps take `layer_wise_prefill_ms`. A prefill that nothing follows takes `prefill_ms`,
+    and `next_prefill_ms` where a cache in one piece was posted just before it."""
 
     prompt_tokens: int
     ms: float
     remainder_ms: float
     layer_wise_prefill_ms: float
     runs: int
+    prefill_ms: float
+    next_prefill_ms: float
+
+
+class TurnRow(NamedTuple):
+    """One decode step of a run: its sequences, and what it took beyond the same step alone and a turn, of either
+    sign."""
+
+    sequences: int
+    over_ms: float
+
+
+class PrefillRow(NamedTuple):
+    """One prefill of one prompt in a run: `ms` in the place of `alone_ms`, which such a step takes alone with a turn.
+    `behind`: it began when another ended; `launches`: caches in one piece that were posted just then."""
+
+    layer_wise: int
+    behind: int
+    launches: int
+    prompt_tokens: int
+    ms: float
+    alone_ms: float
 
 
 class TransferRow(NamedTuple):

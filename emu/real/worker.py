@@ -178,29 +178,21 @@ class TorchWorker:
     def _prompts(self, pieces: Iterable[Slice]) -> Prompts:
         """All their columns, sent to the device as one: each copy takes the process time that other machines need."""
         size, answers = self.shape.block_tokens, self.answers
-        tokens: list[int] = []
-        places, token_blocks, blocks, stamps, lengths = [], [], [], [], []
+        texts: list[int] = []
+        columns: list[list[torch.Tensor]] = [[], [], [], []]  # places, token blocks, blocks, stamps
+        lengths: list[int] = []
         for piece in pieces:
-            tokens += answers.text(piece.request_id, piece.count)
-            content, written = answers.content(piece.request_id), self._blocks(piece.count)
-            blocks.append(torch.tensor(piece.blocks[:written]))
-            stamps.append(torch.arange(content, content + written))
-            places.append(torch.arange(piece.count))
-            token_blocks.append(blocks[-1].repeat_interleave(size)[: piece.count])
+            texts += answers.text(piece.request_id, piece.count)
+            content, blocks = answers.content(piece.request_id), piece.blocks[: self._blocks(piece.count)]
+            places, written = torch.arange(piece.count), torch.tensor(blocks)
+            stamps = torch.arange(content, content + len(blocks))
+            for column, part in zip(columns, (places, written[places // size], written, stamps), strict=True):
+                column.append(part)
             lengths.append(piece.count)
-        place = torch.cat(places)
-        ends = torch.tensor(lengths).cumsum(0) - 1
-        columns = (
-            torch.tensor(tokens),
-            place,
-            torch.cat(token_blocks),
-            place % size,
-            torch.cat(blocks),
-            torch.cat(stamps),
-            ends,
-        )
-        sent = self.device.put(torch.cat(columns)).split([len(column) for column in columns])
-        return Prompts(*sent[:4], tuple(lengths), *sent[4:])
+        every = [torch.tensor(texts), *map(torch.cat, columns), torch.tensor(lengths).cumsum(0) - 1]
+        sent = self.device.put(torch.cat(every)).split([len(column) for column in every])
+        text, place, token_block, block, stamp, ends = sent
+        return Prompts(text, place, token_block, place % size, tuple(lengths), block, stamp, ends)
 
     def _change(self, batch: Batch) -> None:
         """Bring the sequences up to date."""

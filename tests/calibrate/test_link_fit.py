@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from emu.calibrate.link_fit import SHARES, as_toml, link_tables
+from emu.calibrate.link_fit import HOST_SHARES, SHARES, as_toml, link_tables
 from emu.cli import status_of
+from emu.fake.host import parse_host
 from emu.fake.profiles import load_model
 from emu.fake.signals import parse_signals
 from emu.refusal import Refusal
@@ -25,7 +26,9 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def tables(folder: Path, sync_s: float = 25e-6) -> None:
-    """A link of 200 GB/s and 1 ms of launching, with signals of 1.0 to 1.2 ms, and twice that where it is busy."""
+    """A link of 200 GB/s and 1 ms of launching, with signals of 1.0 to 1.2 ms, and twice that where it is busy; a host
+    whose decode steps scatter by 0.3 ms, and whose prefills wait 0.7 ms for a copy's launch and take 4 % longer behind
+    one another, 1 % less behind a pause."""
     longer_ms = 1e3 * sync_s * MODEL.layers
     prefills = {tokens: tokens / 32 for tokens in (64, 512, 1024, 2048)}
     steps = [
@@ -38,6 +41,8 @@ def tables(folder: Path, sync_s: float = 25e-6) -> None:
             "prompt_tokens": tokens,
             "ms": 9.0 if tokens < 512 else 1 + 1e3 * tokens * MODEL.kv_bytes_per_token / RATE,
             "layer_wise_prefill_ms": ms + (longer_ms if tokens >= 512 else 8.0),
+            "prefill_ms": ms,
+            "next_prefill_ms": ms + 0.7 + (5.0 if tokens == 64 else 0.0),  # one is no median
         }
         for tokens, ms in prefills.items()
     ]
@@ -55,6 +60,20 @@ def tables(folder: Path, sync_s: float = 25e-6) -> None:
         for number in range(11)
         for visible in [1_000_000 * (1 + number % 3)]
     ]
+    followed_ms = 1e3 * max(1e-6, sync_s) * MODEL.layers
+    prefilled = [
+        {
+            "layer_wise": layer_wise,
+            "behind": behind,
+            "launches": launches,
+            "alone_ms": 20.0,
+            "ms": (20.0 + layer_wise * followed_ms) * (1.04 if behind else 0.99) + launches * 0.7,
+        }
+        for layer_wise in (0, 1)
+        for behind, launches in [(0, 0), (1, 0), (1, 1), (1, 2)]
+    ]
+    write(folder / "prefills.csv", prefilled)
+    write(folder / "turns.csv", [{"sequences": 3, "over_ms": 0.003 * each - 0.15} for each in range(101)])
     write(folder / "steps.csv", steps)
     write(folder / "copies.csv", copies)
     write(folder / "transfers.csv", transfers)
@@ -70,6 +89,11 @@ def test_what_was_put_in_comes_out(tmp_path: Path, capsys: pytest.CaptureFixture
     for share, idle_s, busy_s in zip(SHARES, figures.layer_wise_s, figures.serialized_busy_s, strict=True):
         assert idle_s == pytest.approx(1e-3 + share * 0.2e-3, abs=1e-6)
         assert busy_s == pytest.approx(2 * idle_s, abs=2e-6)
+    host = parse_host(dict(found["host"]), "here")
+    assert host.launch_s == pytest.approx(0.7e-3)
+    assert (host.behind, host.paused) == pytest.approx((0.04, -0.01))
+    assert host.shares == HOST_SHARES
+    assert host.over_s == pytest.approx([0.3e-3 * share - 0.15e-3 for share in HOST_SHARES], abs=1e-6)
     assert status_of(["calibrate", "link", str(tmp_path)]) == 0
     assert capsys.readouterr().out == as_toml(found)
 
@@ -86,6 +110,14 @@ def test_tables_that_lack_something_are_refused(tmp_path: Path) -> None:
     lines = (tmp_path / "transfers.csv").read_text().splitlines()
     (tmp_path / "transfers.csv").write_text("\n".join(line for line in lines if not line.startswith("serialized,1")))
     with pytest.raises(Refusal, match="two transfers or more for serialized_busy_s"):
+        link_tables(tmp_path)
+    tables(tmp_path)
+    (tmp_path / "turns.csv").write_text("sequences,over_ms\n1,0.2\n")
+    with pytest.raises(Refusal, match=r"turns\.csv: expected two decode steps"):
+        link_tables(tmp_path)
+    rows = (tmp_path / "prefills.csv").read_text().splitlines()
+    (tmp_path / "prefills.csv").write_text("\n".join(row for row in rows if row.split(",")[1] != "0"))
+    with pytest.raises(Refusal, match=r"prefills\.csv: expected prefills that begin as another ends, and others"):
         link_tables(tmp_path)
     (tmp_path / "copies.csv").write_text("prompt_tokens\n512\n")
     with pytest.raises(Refusal, match="expected the tables of emu run --profile-out"):

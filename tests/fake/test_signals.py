@@ -7,8 +7,9 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emu.fake.even import WHOLE
 from emu.fake.profiles import has_table
-from emu.fake.signals import WHOLE, SignalTimes, load_signals, parse_signals
+from emu.fake.signals import SignalTimes, load_signals, parse_signals
 from emu.refusal import Refusal
 
 TABLE: dict[str, Any] = {

@@ -128,8 +128,9 @@ def test_a_world_measures_its_own_steps_and_copies(tmp_path: Path, monkeypatch: 
     machines = real_run.Machines.of(cluster, 100, cpu=True)
     worlds.keep_profile(tmp_path / "profile", cluster, machines, [TEN])
     machines.close()
-    texts = ((tmp_path / "profile" / f"{name}.csv").read_text() for name in ("steps", "copies", "transfers"))
-    steps, copies, transfers = (list(csv.DictReader(text.splitlines())) for text in texts)
+    names = ("steps", "copies", "transfers", "prefills", "turns")
+    texts = ((tmp_path / "profile" / f"{name}.csv").read_text() for name in names)
+    steps, copies, transfers, prefills, turns = (list(csv.DictReader(text.splitlines())) for text in texts)
     assert [(row["phase"], int(row["batch"]), int(row["context"])) for row in steps] == [
         ("prefill", 1, 16),
         ("prefill", 1, 48),
@@ -148,7 +149,12 @@ def test_a_world_measures_its_own_steps_and_copies(tmp_path: Path, monkeypatch: 
     assert all(float(row["ms"]) > float(row.get("turn_ms", 0)) for row in [*steps, *copies])
     assert len({row["turn_ms"] for row in steps if row["phase"] == "prefill"}) == 1
     assert all(float(row["turn_ms"]) for row in steps[4:])
-    assert all(float(row["layer_wise_prefill_ms"]) > 0 for row in copies)
+    assert all(float(row[key]) > 0 for row in copies for key in ("layer_wise_prefill_ms", "prefill_ms"))
+    assert all(float(row["next_prefill_ms"]) > 0 for row in copies)
+    assert turns
+    assert 0 < len(prefills) <= 10
+    assert {row["layer_wise"] for row in prefills} == {"0"}
+    assert abs(sum(float(row["over_ms"]) for row in turns)) < 0.01 * len(turns)  # what a turn takes on the mean is out
 
 
 def test_a_mixed_machine_out_of_blocks_recomputes_and_answers_the_same() -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from emu.real.rows import StepRow
-from emu.real.turns import turn_of
-from emu.record.entries import Entry, PrefillSlice, StepFinished, StepStarted
+from emu.real.turns import Turn, prefill_rows, turn_of, turn_rows
+from emu.record.entries import Entry, PrefillSlice, StepFinished, StepStarted, TransferStarted
 
 MS = 10**9
 ALONE = [
@@ -55,6 +55,50 @@ def test_a_turn_before_a_prefill_is_the_median_of_single_prompts_that_nothing_fo
     turn = turn_of(ALONE, entries)
     assert turn.prefill_ms == pytest.approx(2.0)
     assert turn.ms(ALONE[-1]) == turn.prefill_ms
+
+
+def test_decode_steps_scatter_about_the_turn() -> None:
+    entries = run_of((1, 200, 3.3), (3, 150, 4.5), (5, 300, 8.7))
+    found = list(turn_rows(ALONE, entries, turn_of(ALONE, entries)))
+    assert [row.sequences for row in found] == [1, 3, 5]
+    assert sum(row.over_ms for row in found) == pytest.approx(0.0)
+    assert found[1].over_ms == pytest.approx(-1 / 3)  # the line lies at 1/6, 1/3 and 1/2 above the steps alone
+
+
+def test_a_prefill_is_behind_another_where_it_begins_as_that_ends() -> None:
+    entries: list[Entry] = []
+
+    def prefill(machine: int, from_ms: int, to_ms: int, prompts: int = 1, sequences: int = 0) -> None:
+        slices = (PrefillSlice(0, 0, 0, 100, 0, 1, 1),) * prompts
+        entries.append(StepStarted(from_ms * MS, machine, slices, (), (), sequences, 0, 0, 0, 9))
+        took_ps = (to_ms - from_ms) * MS
+        entries.append(
+            StepFinished(to_ms * MS, machine, from_ms * MS, 1, sequences, 100 * prompts, took_ps, 0, 0, 0, 0)
+        )
+
+    def put(machine: int, at_ms: int, follows: int = 0) -> None:
+        entries.append(TransferStarted(at_ms * MS, machine, 1, 0, 0, 0, 3, 99, follows))
+
+    prefill(0, 0, 50)
+    put(0, 50)
+    put(0, 50, follows=1)
+    put(1, 50)
+    prefill(1, 50, 60)
+    prefill(0, 50, 102)
+    prefill(0, 102, 200, prompts=2)
+    prefill(0, 200, 251)
+    prefill(0, 251, 300, sequences=3)
+    prefill(0, 301, 350)
+    found = list(prefill_rows(ALONE, entries, Turn(0.0, 0.0, 0.5, 1)))
+    assert [(row.behind, row.launches, row.ms) for row in found] == [
+        (0, 0, 50.0),
+        (0, 1, 10.0),
+        (1, 1, 52.0),
+        (1, 0, 51.0),
+        (0, 0, 49.0),
+    ]
+    assert {(row.alone_ms, row.prompt_tokens, row.layer_wise) for row in found} == {(50.5, 100, 0)}
+    assert not list(prefill_rows(ALONE[:4], entries, Turn(0.0, 0.0, 0.5, 1)))
 
 
 def test_nothing_to_compare_is_an_error() -> None:
