@@ -154,7 +154,8 @@ class Cockpit(App[None]):
     def press(self, key: str) -> bool:
         """A key by its character or its name; whether it meant something."""
         key = {" ": "space"}.get(key, key)
-        intents = self.deck.page.key(key, self.deck.scene())
+        page = self.deck.page
+        intents = page.key(key, self.deck.scene()) if key in page.keys else None
         if intents is not None:
             self._heed_intents(intents)
         elif key in self._keys:

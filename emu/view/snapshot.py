@@ -5,7 +5,7 @@ What a state holds is `emu.view.state`'s; where snapshots lie is `emu.view.index
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
@@ -61,11 +61,11 @@ def dump(state: ClusterState) -> bytes:
     ):
         flat += len(rows), len(rows[0]) if rows else 0
         flat += chain.from_iterable(rows)
-    return array("q", flat).tobytes()
+    return struct.pack(f"<{len(flat)}q", *flat)
 
 
 def load(started: RunStarted, kept: bytes) -> ClusterState:
-    """The state that `dump` was given. Raises ValueError, TypeError or IndexError where it is none of ours."""
+    """The state that `dump` was given. Raises ValueError, TypeError or struct.error where it is none of ours."""
     state = ClusterState(started)
     (plain,), (ended_by,), machines, queues, reservations, loans, decoding, prefills, *rest = _tables(kept)
     _set(state, _OF_STATE, plain)
@@ -97,9 +97,7 @@ def _set(there: object, names: Iterable[str], values: Iterable[int]) -> None:
 
 
 def _tables(kept: bytes) -> Iterator[list[list[int]]]:
-    flat = array("q")
-    flat.frombytes(kept)
-    values, at = flat.tolist(), 0
+    values, at = list(struct.unpack(f"<{len(kept) // 8}q", kept)), 0
     while at < len(values):
         rows, columns = values[at : at + 2]
         first, at = at + 2, at + 2 + rows * columns

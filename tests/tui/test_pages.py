@@ -242,3 +242,12 @@ def test_a_life_that_is_long_is_read_bit_by_bit(monkeypatch: pytest.MonkeyPatch)
         slices += 1
     assert slices > 3
     assert text(deck, "requests") == text(whole, "requests")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_take_no_key_that_they_do_not_name(page: str) -> None:
+    deck = deck_of(faulty(), 6.5)
+    deck.open(page)
+    for key in ("up", "down", "left", "right", "pageup", "pagedown", "enter", "o", "m", "x", "1", "n", "/"):
+        if key not in deck.page.keys:
+            assert deck.page.key(key, deck.scene()) is None

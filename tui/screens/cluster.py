@@ -32,6 +32,7 @@ class Cluster(Page):
 
     name = "cluster"
     hints = (("↑↓←→", "machine"), ("⏎", "open"), ("x", "fault"))
+    keys = frozenset({"left", "right", "up", "down", "enter"})
 
     def __init__(self) -> None:
         self._columns = 1

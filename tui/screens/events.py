@@ -7,7 +7,7 @@ from typing import Final
 from emu.record.entries import Entry
 from tui.glyphs import Line, Span, Target, clock, cut
 from tui.scene import Intent, Scene
-from tui.screens.page import Cursor, Page, chosen, heading
+from tui.screens.page import LISTED, Cursor, Page, chosen, heading
 
 _BAD: Final = ("FaultStruck", "MachineDown", "MachineDead", "AttemptLost", "LandedNowhere", "StepsCut", "Preempted")
 _GOOD: Final = ("FaultHealed", "MachineUp", "MachineBack", "Committed")
@@ -19,6 +19,7 @@ class Events(Page):
 
     name = "events"
     hints = (("↑↓", "entry"), ("⏎", "go to its time"), ("/", "filter"), ("m", "only the machine"))
+    keys = LISTED | {"m"}
 
     def __init__(self) -> None:
         self._back = Cursor()  # counted from the latest

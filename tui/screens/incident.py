@@ -11,7 +11,7 @@ from emu.view.survey import PS_PER_S, Mark
 from emu.view.why import waits_for
 from tui.glyphs import MARKS, Line, Span, Target, age, clock, cut, fit
 from tui.scene import Intent, Scene
-from tui.screens.page import Cursor, Page, chosen, heading
+from tui.screens.page import LISTED, Cursor, Page, chosen, heading
 
 KIND_WORDS: Final = {
     "law": "law broken",
@@ -49,6 +49,7 @@ class Incident(Page):
 
     name = "incident"
     hints = (("↑↓", "finding"), ("⏎", "go to its moment"), ("w", "why"))
+    keys = LISTED
 
     def __init__(self) -> None:
         self._cursor = Cursor()

@@ -6,7 +6,7 @@ from typing import Final
 
 from tui.glyphs import Line, Span, Target, clock, cut, fit
 from tui.scene import Intent, LawView, Scene
-from tui.screens.page import Cursor, Page, chosen, heading, wrapped
+from tui.screens.page import LISTED, Cursor, Page, chosen, heading, wrapped
 
 NAME: Final = 26  # the longest has 25
 
@@ -16,6 +16,7 @@ class Laws(Page):
 
     name = "laws"
     hints = (("↑↓", "law"), ("⏎", "go to its first violation"))
+    keys = LISTED
 
     def __init__(self) -> None:
         self._cursor = Cursor()

@@ -31,6 +31,7 @@ class Machine(Page):
 
     name = "machine"
     hints = (("←→", "machine"), ("w", "why"), ("x", "fault"))
+    keys = frozenset({"left", "right"})
 
     def draw(self, scene: Scene, width: int, height: int) -> list[Line]:
         machine = scene.view.machines[min(scene.machine, len(scene.view.machines) - 1)]

@@ -12,13 +12,18 @@ from tui.glyphs import Line, Span
 from tui.scene import Intent, Scene
 
 UP: Final = {"up": -1, "down": 1, "pageup": -10, "pagedown": 10}
+LISTED: Final = frozenset({*UP, "enter"})
 
 
 class Page(ABC):
-    """Draws scenes and takes keys. `hints` are (key, what it does), for the foot of the screen."""
+    """Draws scenes and takes keys. `hints` are (key, what it does), for the foot of the screen.
+
+    `keys` are all that it takes: for any other key no scene need be made.
+    """
 
     name = ""
     hints: tuple[tuple[str, str], ...] = ()
+    keys: frozenset[str] = frozenset()
 
     @abstractmethod
     def draw(self, scene: Scene, width: int, height: int) -> list[Line]:

@@ -11,7 +11,7 @@ from emu.view.words import STATUS_WORDS
 from tui.glyphs import Line, Span, Target, age, fit
 from tui.scene import Intent, Scene
 from tui.screens.lives import LIFE_LINES, ROLES, life_lines
-from tui.screens.page import Cursor, Page, chosen, heading
+from tui.screens.page import LISTED, Cursor, Page, chosen, heading
 
 _SORTS: Final[tuple[tuple[str, Callable[[RequestView], Any]], ...]] = (
     ("longest in its phase", lambda row: (row.since_ps, row.request)),
@@ -29,6 +29,7 @@ class Requests(Page):
 
     name = "requests"
     hints = (("↑↓", "request"), ("⏎", "why"), ("o", "order"), ("/", "filter"))
+    keys = LISTED | {"o"}
 
     def __init__(self) -> None:
         self._cursor = Cursor()

@@ -8,7 +8,7 @@ from emu.view.why import Chain, why_machine, why_request
 from tui.glyphs import Line, Span, Target, age, cut
 from tui.scene import Intent, Scene
 from tui.screens.lives import life_lines
-from tui.screens.page import Cursor, Page, chosen, heading, wrapped
+from tui.screens.page import LISTED, Cursor, Page, chosen, heading, wrapped
 
 WAITERS = 12
 
@@ -18,6 +18,7 @@ class Why(Page):
 
     name = "why"
     hints = (("↑↓", "who waits"), ("⏎", "ask about it"), ("m", "the machine"))
+    keys = LISTED | {"m"}
 
     def __init__(self) -> None:
         self._cursor = Cursor()
