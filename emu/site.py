@@ -75,7 +75,8 @@ class Site:
         from emu.fake.faulty_reports import FaultyReports
         from emu.fake.faulty_wire import FaultyWire
         from emu.fake.process import Process
-        from emu.strikes import Place, Strikes
+        from emu.places import Place, Places
+        from emu.strikes import Strikes
         from emu.succession import Succession
 
         scenario, clock, machines = self.cluster.scenario, self.clock, self.cluster.machines
@@ -132,8 +133,9 @@ class Site:
             failed=failed,
         )
         nics = tuple(machine.profile.nics for machine in machines)
-        parts = (witness, wire, link, reports, self.workers, self.nodes, places, nics, revive)
-        return Strikes(clock, self.log, *parts, succession.hear, self.patrol, succession)
+        world = (wire, link, reports)
+        standing = Places(clock, self.log, *world, self.workers, self.nodes, places, revive)
+        return Strikes(clock, self.log, witness, *world, standing, nics, succession.hear, self.patrol, succession)
 
     def link_port(self, link: FakeLink, index: int) -> KvLink:
         """The KvLink of one machine."""

@@ -1,39 +1,33 @@
 """Strikes: what a fault plan does to a running cluster, fault by fault.
 
-It is composed only into a run that faults may strike: a plan's, or those that an operator causes while it runs. Here
-processes die, start again, stop and go on; wires, links and reports are told what is cut. Nothing is decided by chance.
+It is composed only into a run that faults may strike: a plan's, or those that an operator causes while it runs. Wires,
+links, reports and places are told what is cut or dies; nothing is decided by chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import trio
 from attrs import define, field
 
-from emu.control.batch import InStep
 from emu.control.messages import Drain
-from emu.fake.clock import PS_PER_S, HeapClock, TasksMadeRunnable
+from emu.fake.clock import PS_PER_S, HeapClock
 from emu.fake.faulty_link import FaultyLink
 from emu.fake.faulty_reports import FaultyReports
 from emu.fake.faulty_wire import FaultyWire
 from emu.fake.fickle_client import FickleClient
-from emu.fake.plan import ANY, MESSAGE_FAULTS, PUT_FAULTS, ROUTER, SCALE, Strike, Trigger
-from emu.fake.process import Process
+from emu.fake.plan import ANY, MESSAGE_FAULTS, PUT_FAULTS, SCALE, Strike, Trigger
 from emu.fake.ways import ways_of
 from emu.fake.witness import Witness
-from emu.fake.worker import FakeWorker
-from emu.node.machine_node import MachineNode
+from emu.places import Places
 from emu.planned import permille, ps, strike_of, strike_of_delay
 from emu.record.entries import (
     FaultCode,
     FaultHealed,
     FaultStruck,
-    MachineCrashed,
-    MachineLeft,
-    MachineStarted,
     RateChanged,
 )
 from emu.record.log import Log
@@ -45,31 +39,8 @@ _ACTION, _CONSEQUENCE = 1, 2  # turns at one instant, behind the faults that str
 
 
 @define(eq=False, repr=False)
-class Place:
-    """What stands where a machine is: one process after another."""
-
-    process: Process
-    up: bool = True
-    incarnation: int = 0
-    pauses: int = 0
-    held: list[Callable[[], None]] = field(factory=list)  # what came while it was paused
-    slowed: list[int] = field(factory=list)  # factors, in thousandths
-    scopes: list[trio.CancelScope] = field(factory=list)
-
-    def receive(self, hand: Callable[[], None]) -> None:
-        """The network hands something in: now, or when the process goes on, or never."""
-        if not self.up:
-            return
-        if self.pauses:
-            self.held.append(hand)
-        else:
-            hand()
-
-
-@define(eq=False, repr=False)
 class Strikes:
-    """`revive(machine, incarnation, found)` puts a new process, worker and node in a machine's place; what it finds
-    there its predecessor has left."""
+    """All that is planned for one run; faults are numbered in the order in which they were."""
 
     clock: HeapClock
     log: Log
@@ -77,16 +48,12 @@ class Strikes:
     wire: FaultyWire
     link: FaultyLink
     reports: FaultyReports
-    workers: Sequence[FakeWorker]
-    nodes: Sequence[MachineNode]
-    places: list[Place]
+    places: Places
     nics: Sequence[int]  # network cards, by machine
-    revive: Callable[[int, int, InStep], None]
     submit: Callable[[Any], None]  # to the router
     arm: Callable[[], None]  # called before the first fault acts
     succession: Succession
     client: FickleClient = field(init=False)
-    _nursery: trio.Nursery | None = field(init=False, default=None)
     _numbers: int = field(init=False, default=0)
     _armed: bool = field(init=False, default=False)
     _lasting: dict[tuple[int, int], Callable[[], None]] = field(init=False, factory=dict)  # by fault and machine
@@ -96,9 +63,9 @@ class Strikes:
         self._kinds = {
             FaultCode.CRASH: self._crash,
             FaultCode.RESTART: self._crash,
-            FaultCode.PAUSE: self._pause,
-            FaultCode.HANG: self._hang,
-            FaultCode.SLOW: self._slow,
+            FaultCode.PAUSE: self._process,
+            FaultCode.HANG: self._process,
+            FaultCode.SLOW: self._process,
             FaultCode.LINK_DOWN: self._link,
             FaultCode.LINK_SLOW: self._link,
             FaultCode.NIC_DOWN: self._nic,
@@ -126,11 +93,9 @@ class Strikes:
             self.plan_action(action, ps(action.at_s))
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Run the loops of all machines."""
-        self._nursery = nursery
+        """Run the loops of all machines, and the router's."""
         self.succession.start(nursery)
-        for machine in range(len(self.nodes)):
-            self._launch(machine)
+        self.places.start(nursery)
 
     def is_up(self, machine: int) -> bool:
         return self.places[machine].up
@@ -219,55 +184,21 @@ class Strikes:
         after_ps = strike.heal_after_ps
         due = None if after_ps is None else clock.call_first(clock.now_ps + after_ps, heal, _CONSEQUENCE)
 
-    def _launch(self, machine: int) -> None:
-        node, place = self.nodes[machine], self.places[machine]
-        assert self._nursery is not None
-        for part, loop in (("engine", node.run_engine), ("transfers", node.run_transfers)):
-            scope = trio.CancelScope()
-            place.scopes.append(scope)
-            self._nursery.start_soon(_within, scope, loop, name=f"{node.name}/{part}")
-
-    def _hear(self, machine: int) -> None:
-        """Tell the channel of reports whether this machine is heard."""
-        place = self.places[machine]
-        heard = place.up and not place.pauses and self.wire.ways.factor(machine, ROUTER) > 0
-        self.reports.hear(machine, heard, place.incarnation)
-
     def _crash(self, strike: Strike, *, raised: bool = False) -> None:
         self._struck(strike)
         if self.places[strike.machine].up:  # what is gone cannot crash
-            again = partial(self._start_again, strike.machine)
-            self._take_down(strike.machine, lambda: self._heal(strike, again), raised=raised)
-
-    def _take_down(
-        self, machine: int, then: Callable[[], None] = lambda: None, *, leaves: bool = False, raised: bool = False
-    ) -> None:
-        """A process is gone, with all that was in its memory; because its step has `raised`, or just so."""
-        place, now = self.places[machine], self.clock.now_ps
-        found = self.nodes[machine].halt(raised=raised)
-        self.log.write((MachineLeft if leaves else MachineCrashed)(now, machine, place.incarnation))
-        place.up = False
-        place.held.clear()
-        self._hear(machine)
-        if leaves:
-            self.reports.farewell(machine)
-        self.link.fell(machine)
-        scopes, place.scopes = place.scopes, []
-        self.revive(machine, place.incarnation + 1, found)
-        then()
-        for scope in scopes:
-            scope.cancel()
-        raise TasksMadeRunnable
+            again = partial(self.places.start_again, strike.machine)
+            self.places.take_down(strike.machine, lambda: self._heal(strike, again), raised=raised)
 
     def _be_absent(self, machine: int) -> None:
         """A machine that will join is not there yet."""
         if self.places[machine].up:
-            self._take_down(machine, leaves=True)
+            self.places.take_down(machine, leaves=True)
 
     def _join(self, strike: Strike) -> None:
         self._struck(strike)
         if not self.places[strike.machine].up:
-            self._start_again(strike.machine)
+            self.places.start_again(strike.machine)
 
     def _drain(self, strike: Strike) -> None:
         """The router places nothing there any more; the process leaves once it has nothing, or at the deadline."""
@@ -284,11 +215,11 @@ class Strikes:
             if not place.up or place.incarnation != incarnation:
                 return
             if end_ps is not None and self.clock.now_ps >= end_ps:
-                self._take_down(machine)
-            if _has_work(self.nodes[machine]):
+                self.places.take_down(machine)
+            if self.places.has_work(machine):
                 idle_since.clear()
             elif idle_since:  # twice in a row: nothing was on its way to it
-                self._take_down(machine, leaves=True)
+                self.places.take_down(machine, leaves=True)
             else:
                 idle_since.append(self.clock.now_ps)
             self.clock.call_first(self.clock.now_ps + _LOOK_PS, look, _CONSEQUENCE)
@@ -346,87 +277,18 @@ class Strikes:
             self.reports.freeze(machine)
             self._heal(strike, lambda: self.reports.thaw(machine))
 
-    def _start_again(self, machine: int) -> None:
-        place = self.places[machine]
-        place.up, place.pauses = True, 0
-        place.slowed.clear()
-        place.incarnation += 1
-        self.log.write(MachineStarted(self.clock.now_ps, machine, place.incarnation))
-        self._hear(machine)
-        self._launch(machine)
-        raise TasksMadeRunnable
-
-    def _pause(self, strike: Strike) -> None:
-        machine = strike.machine
-        place = self.places[machine]
+    def _process(self, strike: Strike) -> None:
+        """Of a process that runs: until the fault heals, or the process is no more."""
+        places, machine = self.places, strike.machine
         self._struck(strike)
-        if not place.up:
+        if not places[machine].up:
             return
-        incarnation, paused_ps = place.incarnation, self.clock.now_ps
-        place.pauses += 1
-        self._stop(machine, place.process.engine.close, place.process.transfers.close)
-        self._hear(machine)
-
-        def go_on() -> None:
-            if place.up and place.incarnation == incarnation:
-                place.pauses -= 1
-                place.process.engine.open()
-                place.process.transfers.open()
-                if not place.pauses:
-                    held, place.held = place.held, []
-                    self.nodes[machine].stalled(self.clock.now_ps - paused_ps)
-                    for hand in held:
-                        hand()
-                    self.nodes[machine].caught_up()
-                self._hear(machine)
-
-        self._heal(strike, go_on)
-
-    def _hang(self, strike: Strike) -> None:
-        machine = strike.machine
-        place = self.places[machine]
-        self._struck(strike)
-        if not place.up:
-            return
-        incarnation = place.incarnation
-        self._stop(machine, place.process.engine.close)
-
-        def go_on() -> None:
-            if place.up and place.incarnation == incarnation:
-                place.process.engine.open()
-
-        self._heal(strike, go_on)
-
-    def _stop(self, machine: int, *gates: Callable[[], None]) -> None:
-        """The step under way is the last that ends; then these gates are shut."""
-        if self.workers[machine].curb():
-            self.nodes[machine].inbox.signal.set()
-        for shut in gates:
-            shut()
-
-    def _slow(self, strike: Strike) -> None:
-        machine, place = strike.machine, self.places[strike.machine]
-        self._struck(strike)
-        if not place.up:
-            return
-        incarnation = place.incarnation
-        place.slowed.append(strike.factor)
-        self._set_pace(machine)
-
-        def as_before() -> None:
-            if place.up and place.incarnation == incarnation:
-                place.slowed.remove(strike.factor)
-                self._set_pace(machine)
-
-        self._heal(strike, as_before)
-
-    def _set_pace(self, machine: int) -> None:
-        """From the next step on, steps take what all faults on this machine make of them."""
-        factor = SCALE
-        for slowed in self.places[machine].slowed:
-            factor = max(1, factor * slowed // SCALE)
-        self.workers[machine].factor = factor
-        self._stop(machine)
+        if strike.kind is FaultCode.PAUSE:
+            self._heal(strike, places.pause(machine))
+        elif strike.kind is FaultCode.HANG:
+            self._heal(strike, places.hang(machine))
+        else:
+            self._heal(strike, places.slow(machine, strike.factor))
 
     def _link(self, strike: Strike) -> None:
         ways = ways_of(strike.machine, strike.peer, strike.one_way)
@@ -438,20 +300,8 @@ class Strikes:
             for plane in planes:
                 getattr(plane, act)(ways, factor)
             self.link.changed()
-            for machine in {end for way in ways for end in way if end >= 0}:
-                if self.places[machine].up:
-                    self._hear(machine)
+            ends = {end for way in ways for end in way if end >= 0}
+            self.places.hear(machine for machine in ends if self.places[machine].up)
 
         change("strike")
         self._heal(strike, lambda: change("heal"))
-
-
-def _has_work(node: MachineNode) -> bool:
-    core = node.core
-    busy = len(core.scheduler.prefills) + core.scheduler.decoding + len(core.sender.open) + len(core.receiver.open)
-    return bool(busy) or core.pool.free_blocks != core.pool.capacity
-
-
-async def _within(scope: trio.CancelScope, loop: Callable[[], Awaitable[None]]) -> None:
-    with scope:
-        await loop()

@@ -8,8 +8,8 @@ from attrs import evolve
 from cluster_under_law import Row, judged, scenario_of
 
 from emu.fake.worker import FakeWorker
+from emu.places import Place, Places
 from emu.scenario.schema import Fault
-from emu.strikes import Place, Strikes
 
 LOAD: list[Row] = [(at * 40, 900, 60) for at in range(30)]
 CRASHES = evolve(
@@ -26,13 +26,13 @@ def _hears_when_down(patch: pytest.MonkeyPatch) -> None:
 
 
 def _starts_as_the_same(patch: pytest.MonkeyPatch) -> None:
-    original = Strikes._start_again
+    original = Places.start_again
 
-    def again(self: Strikes, machine: int) -> None:
-        self.places[machine].incarnation -= 1
+    def again(self: Places, machine: int) -> None:
+        self[machine].incarnation -= 1
         original(self, machine)
 
-    patch.setattr(Strikes, "_start_again", again)
+    patch.setattr(Places, "start_again", again)
 
 
 def _keeps_the_step_under_way(patch: pytest.MonkeyPatch) -> None:
