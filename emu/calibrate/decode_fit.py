@@ -12,6 +12,7 @@ from itertools import pairwise
 import attrs
 
 from emu.calibrate.isotonic import Point, isotonic
+from emu.calibrate.simple_table import CELLS
 from emu.fake.step_profiles import DecodeCurve
 from emu.refusal import Refusal
 
@@ -70,7 +71,7 @@ def fit_decode(steps: Iterable[DecodeStep], reading: Reading, source: str) -> De
     batches = sorted(groups)
     told = [batch for batch in batches if len({step.context_tokens for step in groups[batch]}) > 1]
     if len(batches) < 2:
-        raise Refusal("table", "expected decode steps of two batch sizes or more")
+        raise Refusal(CELLS, "expected decode steps of two batch sizes or more")
     least = reading.floor_ps / BEST_EFFICIENCY
     slopes = {batch: _slope(groups[batch]) for batch in told}
     clamped = tuple(batch for batch in told if slopes[batch][0] <= least)

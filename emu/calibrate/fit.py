@@ -13,6 +13,7 @@ import attrs
 from emu.calibrate.decode_fit import DecodeFit, DecodeStep, fit_decode
 from emu.calibrate.grid_fit import Subject
 from emu.calibrate.isotonic import Point, isotonic
+from emu.calibrate.simple_table import CELLS
 from emu.calibrate.table import Cell
 from emu.fake.profiles import HardwareProfile, ModelProfile
 from emu.fake.step_profiles import PrefillCurves, SimCurves, StepProfile
@@ -100,7 +101,7 @@ def even_points(cells: Iterable[Cell]) -> list[Point]:
 def prefill_curves(single: list[Point], even: list[Point], model: ModelProfile) -> PrefillCurves:
     """Both curves, smoothed so that neither falls; an even curve never starts below the one prompt it starts with."""
     if len(single) < 2 or len(even) < 2:
-        raise Refusal("table", "expected two single prompts and two batches of 512-token prompts, or more")
+        raise Refusal(CELLS, "expected two single prompts and two batches of 512-token prompts, or more")
     single_ps, even_ps = isotonic(single), isotonic(even)
     best_ps_per_token = min(ps / point.x for point, ps in zip(single, single_ps, strict=True))
     pair_operations = 4 * model.layers * model.heads * model.head_dim
@@ -125,7 +126,7 @@ def decode_fit(
     """
     sweep, batches = prompt_sweep(cells), batch_sweep(cells)
     if len(sweep) < 3 or not batches:
-        raise Refusal("table", "expected decode steps of one sequence at three prompts, and of batches, or more")
+        raise Refusal(CELLS, "expected decode steps of one sequence at three prompts, and of batches, or more")
     steps = [
         DecodeStep(cell.batch, cell.mean_context_tokens, median_ps(cell.token_ms), len(cell.token_ms))
         for cell in sweep + batches

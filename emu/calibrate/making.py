@@ -6,6 +6,8 @@ are read, not made.
 
 import csv
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -17,7 +19,7 @@ from emu.calibrate.grid_errors import miss_of, with_evidence
 from emu.calibrate.grid_fit import Subject
 from emu.calibrate.misses import Miss, summary
 from emu.calibrate.mixed_fit import with_mixed
-from emu.calibrate.simple_table import COLUMNS, UNNAMED, Key, StepCell, read_steps
+from emu.calibrate.simple_table import CELLS, COLUMNS, UNNAMED, Key, StepCell, read_steps
 from emu.calibrate.table import read_cells
 from emu.fake.costs import CalibratedCosts
 from emu.fake.profiles import HardwareProfile, ModelProfile, load_hardware, load_model
@@ -62,6 +64,13 @@ class Choice:
         """For a table that names nothing."""
         return self.model or UNNAMED, self.hardware or UNNAMED, self.tensor_parallel or 1
 
+    @property
+    def words(self) -> str:
+        """What was asked for, and nothing else."""
+        asked = (self.model, self.hardware and f"on {self.hardware}")
+        gpus = f"at tensor_parallel {self.tensor_parallel}" if self.tensor_parallel else None
+        return " ".join(word for word in (*asked, gpus) if word)
+
     def takes(self, key: Key) -> bool:
         wanted = (self.model, self.hardware, self.tensor_parallel)
         return all(mine is None or mine == theirs for mine, theirs in zip(wanted, key, strict=True))
@@ -83,7 +92,7 @@ def profiles_of(
     chosen = tuple(profile for profile in made if choice.takes(_key(profile)))
     if not chosen:
         there_are = "; ".join(named(_key(profile)) for profile in made)
-        raise Refusal(str(table), f"expected measurements of {named(choice.key)}; there are {there_are}")
+        raise Refusal(str(table), f"expected measurements of {choice.words}; there are {there_are}")
     return chosen if unseen is None else tuple(_with_unseen(profile, unseen) for profile in chosen)
 
 
@@ -138,11 +147,24 @@ def as_toml(profile: StepProfile) -> str:
 def _of_simple(table: Path, choice: Choice, mixed: bool) -> tuple[StepProfile, ...]:
     found = read_steps(table, choice.key)
     wanted = {key: cells for key, cells in found.items() if choice.takes(key)} or found
-    made = (
-        (with_evidence(cells, subject_of(key, choice.files), _provenance(table, cells, key))[0], cells)
-        for key, cells in wanted.items()
-    )
-    return tuple(with_mixed(profile, cells) if mixed else profile for profile, cells in made)
+    profiles: list[StepProfile] = []
+    for key, cells in wanted.items():
+        with _of(table, key):
+            profile, _ = with_evidence(cells, subject_of(key, choice.files), _provenance(table, cells, key))
+            profiles.append(with_mixed(profile, cells) if mixed else profile)
+    return tuple(profiles)
+
+
+@contextmanager
+def _of(table: Path, key: Key) -> Iterator[None]:
+    """What the cells lack, the table lacks."""
+    try:
+        yield
+    except Refusal as refusal:
+        if refusal.where != CELLS:
+            raise
+        where = str(table) if UNNAMED in key else f"{table}: {named(key)}"
+        raise Refusal(where, refusal.expected) from None
 
 
 def _with_unseen(profile: StepProfile, unseen: Path) -> StepProfile:
@@ -161,8 +183,9 @@ def _of_splitwise_sim(table: Path) -> tuple[StepProfile, ...]:
     profiles: list[StepProfile] = []
     for (model_name, hardware_name, tensor_parallel), cells in read_cells(table).items():
         model, hardware = load_model(model_name), load_hardware(hardware_name)
-        fitted = fit.fit(cells, model, hardware, tensor_parallel)
-        found = evidence(cells, model, hardware, fitted)
+        with _of(table, (model_name, hardware_name, tensor_parallel)):
+            fitted = fit.fit(cells, model, hardware, tensor_parallel)
+            found = evidence(cells, model, hardware, fitted)
         profiles.append(attrs.evolve(fitted, evidence=found))
         if hardware_name in CAPPED_OF:
             capped = fit.derive_capped(fitted, load_hardware(CAPPED_OF[hardware_name]))

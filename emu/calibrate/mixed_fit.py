@@ -12,7 +12,7 @@ import attrs
 from emu.calibrate.grid_errors import miss_of, predicted_ps
 from emu.calibrate.grid_fit import median_ps
 from emu.calibrate.misses import Miss, summary
-from emu.calibrate.simple_table import StepCell
+from emu.calibrate.simple_table import CELLS, StepCell
 from emu.fake.costs import CalibratedCosts
 from emu.fake.step_profiles import MixedCurve, StepProfile
 from emu.refusal import Refusal
@@ -38,7 +38,7 @@ def _curve(profile: StepProfile, cells: Iterable[StepCell]) -> MixedCurve:
         extra.setdefault((cell.prompt_tokens, cell.batch), []).append(median_ps(cell) - predicted_ps(costs, cell))
     prompts, batches = (tuple(sorted({key[axis] for key in extra})) for axis in (0, 1))
     if len(prompts) < 2 or len(batches) < 2 or len(extra) < len(prompts) * len(batches):
-        raise Refusal("mixed steps", "expected a whole grid of two mixed_prompt_tokens and two batches, or more")
+        raise Refusal(CELLS, "expected mixed steps of a whole grid of two mixed_prompt_tokens and two batches, or more")
     times = tuple(round(statistics.fmean(extra[prompt, batch])) for prompt in prompts for batch in batches)
     return MixedCurve(prompts, batches, times, _SOURCE)
 

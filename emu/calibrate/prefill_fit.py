@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import attrs
 
 from emu.calibrate.isotonic import Point, isotonic
+from emu.calibrate.simple_table import CELLS
 from emu.fake.step_profiles import PrefillCurves
 from emu.refusal import Refusal
 
@@ -55,7 +56,7 @@ def fit_prefill(steps: list[PrefillStep], cached_pair_ps: int, source: str, each
     `each` is the prompt length of the second curve; by default the one that the steps vary most.
     """
     if not steps:
-        raise Refusal("table", "expected prefill steps")
+        raise Refusal(CELLS, "expected prefill steps")
     each = each or even_prompt_tokens(steps)
     single = _medians(step for step in steps if step.prompts == 1)
     even = _medians(step for step in steps if step.each == each)
@@ -63,7 +64,7 @@ def fit_prefill(steps: list[PrefillStep], cached_pair_ps: int, source: str, each
     if not single_measured:
         single = _medians(steps)
     if len(single) < 2:
-        raise Refusal("table", "expected prefill steps of two counts of tokens or more")
+        raise Refusal(CELLS, "expected prefill steps of two counts of tokens or more")
     if not even_measured:
         even = _derived(single, each, cached_pair_ps)
     curves = PrefillCurves(

@@ -9,6 +9,7 @@ power. Rows of equal cells are repeats. No fitting here.
 import csv
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -19,6 +20,8 @@ from emu.refusal import Refusal
 COLUMNS = ("phase", "batch", "context", "ms")
 PHASES = ("prefill", "decode", "mixed", "idle")
 UNNAMED = "unnamed"
+CELLS = "measurements"
+"""Where fitters say that something lacks: they know no file, and who has read one says which (`making`)."""
 
 Key = tuple[str, str, int]
 
@@ -71,6 +74,9 @@ def read_steps(path: Path, names: Key | None = None) -> dict[Key, tuple[StepCell
             raise Refusal(f"{path}:1", f"expected a column {missing[0]}")
         for row in reader:
             where = f"{path}:{reader.line_num}"
+            columns, got = len(reader.fieldnames or ()), _columns(row)
+            if got != columns:
+                raise Refusal(where, f"expected {columns} columns, as in line 1, got {got}")
             key = _key(row, names, where)
             cell, ms = _cell(row, where)
             if row.get("excludes"):
@@ -95,6 +101,11 @@ def _with_sums(key: Key, cells: tuple[StepCell, ...]) -> tuple[StepCell, ...]:
         attrs.evolve(cell, ms=tuple(ms + all_reduce_ms(model, key[2], cell.computed_tokens) for ms in cell.ms))
         for cell in cells
     )
+
+
+def _columns(row: dict[Any, Any]) -> int:
+    """What a line has: csv fills a short one with None, and lists what a long one has too much under it."""
+    return sum(value is not None for key, value in row.items() if key is not None) + len(row.get(None, ()))
 
 
 def _key(row: dict[str, str], names: Key | None, where: str) -> Key:
@@ -126,5 +137,5 @@ def _count(text: str | None, column: str, where: str) -> int:
     except ValueError:
         raise Refusal(where, f"expected {column} to be a whole number, got {text!r}") from None
     if not 0 < number < 10**9:
-        raise Refusal(where, f"expected {column} above zero, got {text}")
+        raise Refusal(where, f"expected {column} above zero and below a billion, got {text}")
     return number

@@ -192,7 +192,7 @@ def test_the_command_writes_files_that_read_back(tmp_path: Path, capsys: pytest.
         (COLUMNS, [(*row(512, 1)[:5], "soon", 1.0, 1.0, 8)], "t.csv:2: expected numbers"),
         (COLUMNS, [row(512, 1), (*row(512, 1)[:5], float("nan"), 1.0, 1.0, 8)], "t.csv:3: expected sizes and times"),
         (COLUMNS, [(*row(512, 1)[:3], 0, *row(512, 1)[4:])], "t.csv:2: expected sizes and times above zero"),
-        (COLUMNS, [row(512, 1)], "table: expected two single prompts"),
+        (COLUMNS, [row(512, 1)], "t.csv: bloom-176b on dgx-h100 at tensor_parallel 8: expected two single prompts"),
     ],
 )
 def test_a_bad_table_is_one_line_and_status_2(

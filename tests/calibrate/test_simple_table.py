@@ -209,11 +209,16 @@ def test_a_shards_sums_are_added(tmp_path: Path) -> None:
             "phase,batch,context,ms\ndecod,1,2,3\n",
             "t.csv:2: expected phase to be prefill or decode (did you mean decode?)",
         ),
-        ("phase,batch,context,ms\ndecode,1,2,3\ndecode,0,2,3\n", "t.csv:3: expected batch above zero, got 0"),
+        (
+            "phase,batch,context,ms\ndecode,1,2,3\ndecode,0,2,3\n",
+            "t.csv:3: expected batch above zero and below a billion, got 0",
+        ),
         ("phase,batch,context,ms\ndecode,1.5,2,3\n", "t.csv:2: expected batch to be a whole number, got '1.5'"),
         ("phase,batch,context,ms\ndecode,1,2,nan\n", "t.csv:2: expected ms above zero"),
         ("phase,batch,context,ms\ndecode,1,2,-3\n", "t.csv:2: expected ms above zero"),
-        ("phase,batch,context,ms\ndecode,1,2\n", "t.csv:2: expected ms to be a number"),
+        ("phase,batch,context,ms\ndecode,1,2\n", "t.csv:2: expected 4 columns, as in line 1, got 3"),
+        ("phase,batch,context,ms\ndecode,1,2,3,4,5\n", "t.csv:2: expected 4 columns, as in line 1, got 6"),
+        ("phase,batch,context,ms\ndecode,1,9999999999,3\n", "t.csv:2: expected context above zero and below a bill"),
         ("phase,batch,context,ms\ndecode,1,2,soon\n", "t.csv:2: expected ms to be a number, got 'soon'"),
         ("\xff", "t.csv: expected a table of measurements (it is no text)"),
         (
@@ -241,9 +246,9 @@ def test_a_bad_table_is_one_line(
 @pytest.mark.parametrize(
     ("rows", "line"),
     [
-        ([("decode", 1, 10, 1.0), ("decode", 2, 10, 1.0)], "expected prefill steps"),
-        ([("prefill", 1, 10, 1.0)], "expected prefill steps of two counts of tokens"),
-        ([row for row in grid() if row[0] == "prefill"], "expected decode steps of two batch sizes"),
+        ([("decode", 1, 10, 1.0), ("decode", 2, 10, 1.0)], "t.csv: expected prefill steps"),
+        ([("prefill", 1, 10, 1.0)], "t.csv: expected prefill steps of two counts of tokens"),
+        ([row for row in grid() if row[0] == "prefill"], "t.csv: expected decode steps of two batch sizes"),
     ],
 )
 def test_a_table_that_does_not_suffice_is_refused(
@@ -253,6 +258,17 @@ def test_a_table_that_does_not_suffice_is_refused(
     assert status_of(["calibrate", "fit", str(table), "-o", str(out)]) == 2
     assert line in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_what_a_table_does_not_have_is_named_as_it_was_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["calibrate", "fit", str(TABLES / "llama3-8b.tp1.csv"), "-o", str(tmp_path / "p.toml"), "--model", "other"]
+    assert status_of(words) == 2
+    there_is = "there are llama3-8b on dgx-h200 at tensor_parallel 1"
+    assert f"llama3-8b.tp1.csv: expected measurements of other; {there_is}\n" in capsys.readouterr().err
+    assert status_of([*words, "--hardware", "mine", "--tensor-parallel", "2"]) == 2
+    assert f"measurements of other on mine at tensor_parallel 2; {there_is}\n" in capsys.readouterr().err
 
 
 def test_a_table_of_something_else_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
