@@ -134,10 +134,7 @@ def build(
     log = Log(folds if witness is None else (*folds, witness), file, first_line)
     seated = Seated(cluster.seats, Contract(log.write, clock.now))
     max_tokens = None if scenario.workload.max_tokens == "exact" else scenario.workload.max_tokens
-    outputs: Sequence[int] = workload.output_tokens
-    if max_tokens is not None:
-        outputs = [min(tokens, max_tokens) for tokens in outputs]
-    model = FakeModel(workload.prompt_tokens, outputs)
+    model = FakeModel(workload.prompt_tokens, workload.output_tokens)
     site = Site(cluster, clock, log, model, seated)
     strikes = None if witness is None else site.with_faults(witness)
     wire, link, reports = (strikes.wire, strikes.link, strikes.reports) if strikes is not None else site.world()

@@ -84,7 +84,15 @@ class Site:
         if any(fault.kind == "clock" for fault in scenario.faults):
             self._let_clocks_differ()
         skews: Sequence[Skew | None] = self.skews or len(machines) * [None]
-        places = [Place(Process.of(clock, machine.name, skew)) for machine, skew in zip(machines, skews, strict=True)]
+        hangs_on_wakeups = any(fault.on == "Wakeup" for fault in scenario.faults)
+
+        def woken(index: int) -> Callable[[], bool] | None:
+            return (lambda: witness.woken(index)) if hangs_on_wakeups else None
+
+        places = [
+            Place(Process.of(clock, machine.name, skew, woken(index)))
+            for index, (machine, skew) in enumerate(zip(machines, skews, strict=True))
+        ]
 
         def deliver(machine: int, message: Message) -> None:
             places[machine].receive(lambda: self.nodes[machine].deliver(message))
@@ -97,7 +105,7 @@ class Site:
 
         def revive(index: int, incarnation: int, found: InStep) -> None:
             machine, place = machines[index], places[index]
-            place.process = Process.of(clock, machine.name, place.process.skew)
+            place.process = Process.of(clock, machine.name, place.process.skew, place.process.woken)
             self.workers[index] = _worker(clock, self.cluster, machine, self.model)
             self.nodes[index] = self.node_of(index, incarnation, place.process, found)
 

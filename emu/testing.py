@@ -12,10 +12,11 @@ from pathlib import Path
 from attrs import evolve
 from hypothesis import strategies as st
 
+from emu.fuzz.choices import rolled
 from emu.fuzz.hunt import Hunt, Limits
 from emu.fuzz.keep import scenario_text
 from emu.fuzz.story import story
-from emu.fuzz.strategies import Plans, clusters, fault_plans, situations
+from emu.fuzz.strategies import Plans, clusters, fault_plans, situation
 from emu.policies.seats import Seats
 from emu.scenario.schema import Scenario
 
@@ -39,7 +40,8 @@ def check_policy(
     seats = _seats(policy)
 
     def around(base: Scenario) -> st.SearchStrategy[Scenario]:
-        return situations(_named(base, policy), faults)
+        named = _named(base, policy)
+        return rolled(lambda choose: situation(choose, named, faults))
 
     hunt = Hunt((clusters() if bases is None else bases).flatmap(around), seed=seed, seats=seats, database=database)
     caught = hunt.go(Limits(examples=examples))

@@ -58,6 +58,8 @@ class FakeClient:
             self._stale(machine, end)
             return
         self._over[request_id] = 1
+        if self.max_tokens is not None and tokens >= self.max_tokens:
+            self.tokens_so_far(request_id)  # its model would go on, so that its worker has not said the last ones yet
         alone = (0, 0, 0)
         if end.status == "completed":
             alone = alone_ps(self.alone, end.request.prompt_tokens - end.request.resumed_tokens, tokens)

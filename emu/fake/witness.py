@@ -33,6 +33,12 @@ class Prefill(NamedTuple):
     attempt: int
 
 
+class Wakeup(NamedTuple):
+    """A loop of a machine wakes, and has done nothing yet."""
+
+    machine: int
+
+
 @define(eq=False, repr=False)
 class _Wait:
     """Until `left` more entries like that."""
@@ -60,6 +66,12 @@ class Witness:
     def wait(self, trigger: Trigger, fire: Callable[[Any], None]) -> None:
         """`fire` with the trigger's entry when that is written; the delay is the caller's."""
         self._waits.setdefault(trigger.entry, []).append(_Wait(trigger, trigger.nth, fire))
+
+    def woken(self, machine: int) -> bool:
+        """A loop of this machine wakes; whether anything hangs on that."""
+        waiting = len(self._waits.get("Wakeup", ()))
+        self._tell("Wakeup", Wakeup(machine))
+        return len(self._waits.get("Wakeup", ())) < waiting
 
     def live(self, machine: int) -> int:
         """How many open requests are assigned to this machine, for either phase; of ANY, how many there are."""

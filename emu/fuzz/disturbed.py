@@ -61,9 +61,10 @@ def _broken(run: Judged, fault: Fault) -> Iterator[str]:
 
 
 def _patient(scenario: Scenario) -> Scenario:
-    """Leases as they are by default: what is lost can be made good within them."""
+    """Leases and attempts as they are by default: what is lost can be made good within them."""
     transfer = evolve(scenario.transfer, lease_s=30.0, heartbeat_s=5.0)
-    return evolve(scenario, transfer=transfer)
+    router = evolve(scenario.router, max_attempts=4)
+    return evolve(scenario, transfer=transfer, router=router)
 
 
 def _beside_faults(run: Judged) -> list[e.Entry]:

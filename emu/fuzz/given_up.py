@@ -7,6 +7,7 @@ waits for a machine, or for a cache that will not come, hears of it soon and not
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -39,8 +40,7 @@ class _Attempt:
     assigned_ps: int
     committed: bool = False
     lost_ps: int = -1
-    holds: bool = False  # blocks for a cache that is to leave, or is leaving
-    posted: bool = False
+    here: bool = False  # its prefill machine has a part of it that is not over
 
 
 @define(eq=False)
@@ -51,11 +51,15 @@ class GivenUp:
     run: Judged
     heard: bool = field(init=False)
     repeated: bool = field(init=False)
+    poisoned: bool = field(init=False)
     said_ps: int = field(init=False)
     open: dict[Key, _Attempt] = field(init=False, factory=dict)
     latest: dict[int, int] = field(init=False, factory=dict)  # open request -> its latest attempt
     died_ps: dict[int, int] = field(init=False, factory=dict)  # machine -> when it was last declared dead
     dead: dict[int, None] = field(init=False, factory=dict)
+    beside: Counter[int] = field(init=False, factory=Counter)  # by request: machines that died under it
+    gave_way: Counter[int] = field(init=False, factory=Counter)  # its attempts that did
+    homeless: dict[int, None] = field(init=False, factory=dict)  # requests that have had no machine yet
     struck: int = field(init=False, default=0)  # messages that did not come as they were sent
     due: list[tuple[int, str, Key, str]] = field(init=False, factory=list)  # when, what, of whom, and in words
 
@@ -64,6 +68,7 @@ class GivenUp:
         struck = {entry.kind for entry in self.run.entries if isinstance(entry, e.FaultStruck)}
         self.heard = struck <= _HEARD and not scenario.delays
         self.repeated = struck <= _HEARD | _REPEATED and not scenario.delays
+        self.poisoned = int(e.FaultCode.POISON) in struck
         self.said_ps = 2 * to_ps(scenario.network.control_latency_s)
 
     def read(self) -> Iterator[str]:
@@ -74,30 +79,32 @@ class GivenUp:
             yield from self._late(entry.at_ps)
             if isinstance(entry, e.Assigned):
                 yield from self._assigned(entry)
+            elif isinstance(entry, e.Arrived) and not self.cluster.scenario.router.queue_limit_requests:
+                self.homeless[entry.request] = None
             elif isinstance(entry, e.Queued | e.Reserved | e.Committed | e.AttemptEnded):  # all of it was dropped
                 yield from self._goes_on(entry.at_ps, entry.machine, (entry.request, entry.attempt), said=False)
             elif isinstance(entry, e.StepStarted):
                 for piece in entry.prefills:
                     key = piece.request, piece.attempt
                     yield from self._goes_on(entry.at_ps, entry.machine, key, said=True)
-                    if key in self.open and self.open[key].prefill == entry.machine:
-                        self.open[key].holds = not piece.kind
             self._follow(entry)
 
     def name(self, machine: int) -> str:
         return self.run.started.machines[machine].name
 
     def _assigned(self, entry: e.Assigned) -> Iterator[str]:
-        router = self.cluster.scenario.router
+        router, request = self.cluster.scenario.router, entry.request
         most = router.max_attempts
-        if self.died_ps:
-            most += router.poison_limit  # those that were lost beside what killed a machine do not count
+        if self.poisoned:  # an attempt that ends with its machine's step is nobody's fault, so often
+            most += min(self.beside[request], router.poison_limit)
+        most += min(self.gave_way[request], router.max_attempts)
         if entry.attempt >= most:
             yield f"request {entry.request} was tried {entry.attempt + 1} times, of {most}"
         places = entry.prefill_machine, entry.decode_machine
         for machine in places:
             if machine in self.dead:
                 yield f"request {entry.request} was sent to {self.name(machine)}, which was declared dead"
+        self.homeless.pop(request, None)
         self.open[entry.request, entry.attempt] = _Attempt(*places, entry.at_ps)
         self.latest[entry.request] = entry.attempt
 
@@ -114,6 +121,10 @@ class GivenUp:
 
     def _follow(self, entry: e.Entry) -> None:
         if isinstance(entry, e.RequestEnded):
+            self.homeless.pop(entry.request, None)
+            ended = self.open.get((entry.request, entry.attempt))
+            if ended is not None and entry.machine == ended.prefill:
+                ended.here = False
             attempt = self.open.get((entry.request, self.latest.pop(entry.request, -1)))
             if attempt is not None and entry.status == e.Status.CANCELLED:
                 self._lost(entry.at_ps, (entry.request, entry.attempt), attempt)
@@ -123,14 +134,14 @@ class GivenUp:
             self._back(entry)
         elif isinstance(entry, e.FaultStruck) and entry.kind in _REPEATED:
             self.struck += 1
-        elif isinstance(entry, e.Committed | e.TransferStarted | e.Released | e.AttemptEnded | e.AttemptLost):
+        elif isinstance(entry, e.Queued | e.Committed | e.Released | e.AttemptEnded | e.AttemptLost):
             attempt = self.open.get((entry.request, entry.attempt))
             if attempt is not None:
                 self._attempt(entry, (entry.request, entry.attempt), attempt)
 
     def _attempt(
         self,
-        entry: e.Committed | e.TransferStarted | e.Released | e.AttemptEnded | e.AttemptLost,
+        entry: e.Queued | e.Committed | e.Released | e.AttemptEnded | e.AttemptLost,
         key: Key,
         attempt: _Attempt,
     ) -> None:
@@ -140,26 +151,26 @@ class GivenUp:
                 transfer = self.cluster.scenario.transfer
                 beats_ps = (4 + self.struck) * to_ps(transfer.heartbeat_s)
                 self.due.append((entry.at_ps + _SOON_PS + beats_ps, "acknowledged", key, "has its cache at its source"))
-        elif isinstance(entry, e.TransferStarted):
-            attempt.posted = True
         elif isinstance(entry, e.AttemptLost):
+            self.gave_way[entry.request] += entry.reason == e.Reason.GAVE_WAY
             self._lost(entry.at_ps, key, attempt)
         elif entry.machine == attempt.prefill:
-            attempt.holds = False
+            attempt.here = isinstance(entry, e.Queued)
 
     def _lost(self, at_ps: int, key: Key, attempt: _Attempt) -> None:
         """The router, or the client, wants no more of it."""
         attempt.lost_ps = at_ps
-        unsent = attempt.prefill != attempt.decode and attempt.holds and not attempt.posted
-        if self.heard and unsent and attempt.prefill not in self.dead:
-            what = f"has its cache at {self.name(attempt.prefill)}, which was told that it was given up"
+        if self.heard and attempt.here and attempt.prefill not in self.dead:
+            what = f"has a part at {self.name(attempt.prefill)}, which was told that it was given up"
             self.due.append((at_ps + _SOON_PS, "held", key, what))
 
     def _died(self, entry: e.MachineDead) -> None:
         self.died_ps[entry.machine] = entry.at_ps
         self.dead[entry.machine] = None
-        self.due = [each for each in self.due if each[1] != "stranded"]
+        self.due = [each for each in self.due if each[1] not in ("stranded", "homeless")]
         for key, attempt in self.open.items():
+            if entry.machine in (attempt.prefill, attempt.decode) and attempt.lost_ps < 0:
+                self.beside[key[0]] += self.latest.get(key[0]) == key[1]
             waits = attempt.prefill == entry.machine != attempt.decode and not attempt.committed
             if self.heard and waits and attempt.lost_ps < 0 and attempt.decode not in self.dead:
                 what = f"waits for a cache from {self.name(entry.machine)}, which was declared dead"
@@ -173,6 +184,9 @@ class GivenUp:
             if number < _SUSPECTED and self.open[request, number].lost_ps >= 0:
                 what = f"waits for a machine, and {self.name(entry.machine)} has come back"
                 self.due.append((entry.at_ps + _SOON_PS, "stranded", (request, number), what))
+        for request in self.homeless:
+            what = f"has had no machine, and {self.name(entry.machine)} has come back"
+            self.due.append((entry.at_ps + _SOON_PS, "homeless", (request, 0), what))
 
     def _late(self, at_ps: int) -> Iterator[str]:
         """What should have happened by now and has not."""
@@ -183,6 +197,10 @@ class GivenUp:
             [each for each in self.due if each[0] >= at_ps],
         )
         for due_ps, kind, key, what in late:
+            if kind == "homeless":
+                if key[0] in self.homeless:
+                    yield f"request {key[0]} still {what} at {due_ps / 10**12:g} s"
+                continue
             attempt = self.open[key]
             is_latest = self.latest.get(key[0]) == key[1]
             died_ps = self.died_ps.get(attempt.prefill, -1)
@@ -192,8 +210,8 @@ class GivenUp:
                 and attempt.lost_ps < 0
                 and attempt.decode not in self.dead,
                 "stranded": is_latest,
-                "held": attempt.holds and died_ps < attempt.lost_ps,
-                "acknowledged": attempt.holds and died_ps < attempt.assigned_ps,
+                "held": attempt.here and died_ps < attempt.lost_ps,
+                "acknowledged": attempt.here and died_ps < attempt.assigned_ps,
             }[kind]
             if waits:
                 yield f"attempt {key[1]} of request {key[0]} still {what} at {due_ps / 10**12:g} s"

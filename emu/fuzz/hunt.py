@@ -20,7 +20,7 @@ from hypothesis.errors import Flaky
 from emu.fuzz.clusters import Clusters
 from emu.fuzz.coverage import Pair
 from emu.fuzz.judge import Finding, Judged, judge
-from emu.fuzz.properties import ALWAYS, BY_NAME, PLAIN, PROPERTIES, Property
+from emu.fuzz.properties import ALWAYS, BY_NAME, PICKS, PLAIN, PROPERTIES, Property
 from emu.fuzz.shrink import Shrinker, plain
 from emu.policies.seats import Seats
 from emu.scenario.schema import Scenario
@@ -142,7 +142,8 @@ class Hunt:
 
     def _round(self, examples: int, number: int) -> Caught | None:
         often = [each.name for each in self.properties if each.name in OFTEN]
-        chosen = st.sampled_from([PLAIN.name, *(each.name for each in self.properties if each not in ALWAYS), *often])
+        names = [PLAIN.name, *(each.name for each in self.properties if each not in ALWAYS), *often]
+        chosen = st.sampled_from([(name, pick) for name in names for pick in range(PICKS)])  # one draw, not two
         database: ExampleDatabase | None = None
         if self.database is not None:
             database = DirectoryBasedExampleDatabase(self.database)
@@ -159,9 +160,9 @@ class Hunt:
             print_blob=False,
         )
         @seed(self.seed * 1_000_003 + number)
-        @given(self.situations, chosen, st.integers(0, 40))
-        def example(scenario: Scenario, by: str, pick: int) -> None:
-            self._example(scenario, by, pick)
+        @given(self.situations, chosen)
+        def example(scenario: Scenario, by: tuple[str, int]) -> None:
+            self._example(scenario, *by)
 
         found: _Found | None = None
         try:

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
 
+from emu.fuzz.choices import rolled
 from emu.fuzz.hunt import Caught, Hunt, Limits, Tally
-from emu.fuzz.strategies import fault_plans, situations
+from emu.fuzz.strategies import fault_plans, situation
 from emu.scenario.schema import Scenario
 
 SEEDS_APART: Final = 7919  # so that a job's rounds never have the seeds of another's
@@ -104,8 +105,9 @@ class Jobs:
 
 def hunt(order: Order, job: int, progress: Callable[[Tally], None]) -> Caught | None:
     """One job's hunt, to its end."""
+    plans = fault_plans(order.faults) if order.faults else None
     hunting = Hunt(
-        situations(order.scenario, fault_plans(order.faults) if order.faults else None),
+        rolled(lambda choose: situation(choose, order.scenario, plans)),
         base=order.scenario,
         seed=order.seed + SEEDS_APART * job,
         database=order.database,

@@ -20,6 +20,7 @@ from emu.arrivals import load_workload
 from emu.cluster import Cluster
 from emu.execute import go, law_rules
 from emu.fake.clock import HeapClock
+from emu.fuzz.accounts import REPORTS, RESTS, STATEMENTS, Accounts
 from emu.fuzz.clusters import Clusters
 from emu.fuzz.coverage import Pair, pairs
 from emu.laws.checker import Checker
@@ -29,7 +30,7 @@ from emu.run import build
 from emu.scenario.schema import Scenario
 from emu.workload.table import Workload
 
-LONGEST_CPU_S: Final = 20.0
+LONGEST_CPU_S: Final = 5.0
 ESCAPED: Final = "no-exception"
 ENDLESS: Final = "run-ends"
 
@@ -70,10 +71,10 @@ class _Kept:
     """A fold that keeps every entry."""
 
     entries: list[Entry] = field(factory=list)
+    handlers: dict[type, object] = field(init=False)
 
-    @property
-    def handlers(self) -> dict[type, object]:
-        return dict.fromkeys(KINDS, self.entries.append)
+    def __attrs_post_init__(self) -> None:
+        self.handlers = dict.fromkeys(KINDS, self.entries.append)
 
 
 def judge(scenario: Scenario, clusters: Clusters) -> Judged:
@@ -88,7 +89,9 @@ def judge_cluster(cluster: Cluster, workload: Workload, clock: HeapClock | None 
     """Run a cluster and judge it, on a `clock` of its own if need be."""
     started = cluster.started(workload)
     checker, kept = Checker(started, law_rules(cluster)), _Kept()
-    run = build(cluster, workload, (*checker.laws, kept), clock=clock)  # type: ignore[arg-type]
+    accounts = Accounts(len(cluster.machines), cluster.scenario.transfer.direction == "put")
+    run = build(cluster, workload, (*checker.laws, kept, accounts), clock=clock)  # type: ignore[arg-type]
+    accounts.ask = lambda machine: run.nodes[machine].load_report(run.clock.now_ps)
     escaped: list[Finding] = []
     try:
         with _within(LONGEST_CPU_S):
@@ -107,6 +110,9 @@ def judge_cluster(cluster: Cluster, workload: Workload, clock: HeapClock | None 
         found = [
             Finding(broken.law, statements[broken.law], broken.at_ps, broken.what, words) for broken in checker.finish()
         ]
+        found += [Finding(REPORTS, STATEMENTS[REPORTS], at_ps, what) for at_ps, what in accounts.broken]
+        left = accounts.at_rest([node.core for node in run.nodes], run.router.core)
+        found += [Finding(RESTS, STATEMENTS[RESTS], run.clock.now_ps, what) for what in left]
     return Judged(
         started,
         tuple(kept.entries),

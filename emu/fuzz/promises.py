@@ -7,12 +7,13 @@ production is called; what a promise needs to know is counted here, from the ent
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from attrs import define, field
 
-from emu.cluster import Cluster
+from emu.cluster import Cluster, to_ps
 from emu.fuzz.beliefs import Beliefs
 from emu.fuzz.given_up import GivenUp
 from emu.fuzz.judge import Judged
@@ -39,6 +40,7 @@ class _Machine:
     to_prefill: dict[int, None] = field(factory=dict)  # assigned here, and not prefilled
     to_decode: dict[int, None] = field(factory=dict)  # assigned here, and not over
     prefilling: tuple[int, ...] = ()
+    idle_ps: int = 0  # since when there is nothing of the other kind than its home's to do here
     sitting_out: dict[int, None] = field(factory=dict)  # left a batch with prompts, and neither ended nor gave way
     decoding: dict[int, None] = field(factory=dict)
 
@@ -53,11 +55,17 @@ class Promises:
     arrived: dict[int, e.Arrived] = field(init=False, factory=dict)
     targets: dict[int, int] = field(init=False, factory=dict)  # request -> where it will decode
     borrowed: set[int] = field(init=False, factory=set)  # machines that moved since the last request got its own
+    looks_ps: deque[int] = field(init=False, factory=deque)  # when the router will have looked who may go home
+    news_ps: int = field(init=False)  # that a report takes
+    latency_ps: int = field(init=False)
     _read: dict[type, Callable[[Any], Iterator[str] | None]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         codes = [_OF_POOLS[machine.group.pool] for machine in self.cluster.machines]
         self.machines = [_Machine(code, code) for code in codes]
+        scenario = self.cluster.scenario
+        self.latency_ps = to_ps(scenario.network.control_latency_s)
+        self.news_ps = to_ps(scenario.router.report_every_s) + self.latency_ps
         self._read = {
             e.Arrived: lambda entry: self.arrived.update({entry.request: entry}),
             e.Assigned: self._assigned,
@@ -77,6 +85,8 @@ class Promises:
         for entry in self.run.entries:
             if isinstance(entry, e.FaultStruck | e.AttemptLost | e.MachineDead):
                 return
+            while self.looks_ps and self.looks_ps[0] < entry.at_ps:
+                yield from self._should_be_home(self.looks_ps.popleft())
             reader = self._read.get(type(entry))
             if reader is not None:
                 yield from reader(entry) or ()
@@ -139,14 +149,24 @@ class Promises:
             if not others:
                 yield f"{self.name(entry.machine)} changed its home, the last machine of its pool"
             machine.home = entry.home
-        if entry.pool == entry.home and machine.pool != entry.home:
-            foreign = machine.to_decode if entry.home == _PREFILL else machine.to_prefill
-            if self.cluster.scenario.router.go_home == "idle":
-                foreign = machine.to_decode | machine.to_prefill
-            if foreign:
-                yield f"{self.name(entry.machine)} went home with request {next(iter(foreign))} still to serve"
-        machine.pool = entry.pool
+        if entry.pool == entry.home and machine.pool != entry.home and (foreign := self._foreign(machine)):
+            yield f"{self.name(entry.machine)} went home with request {next(iter(foreign))} still to serve"
+        machine.pool, machine.idle_ps = entry.pool, entry.at_ps
         self.borrowed.add(entry.machine)
+
+    def _foreign(self, machine: _Machine) -> dict[int, None]:
+        """Requests for which a machine is not at home."""
+        if self.cluster.scenario.router.go_home == "idle":
+            return machine.to_decode | machine.to_prefill
+        return machine.to_decode if machine.home == _PREFILL else machine.to_prefill
+
+    def _should_be_home(self, looked_ps: int) -> Iterator[str]:
+        """The router hears of each request that is over, and looks at the reports that have come by then."""
+        for index, machine in enumerate(self.machines):
+            free = machine.pool != machine.home and not self._foreign(machine)
+            if free and machine.idle_ps + self.news_ps < looked_ps:
+                since = f"it has had nothing else to do since {machine.idle_ps / 10**12:g} s"
+                yield f"{self.name(index)} is not at home at {looked_ps / 10**12:g} s, though {since}"
 
     def _reserved(self, entry: e.Reserved) -> Iterator[str]:
         """Who is lent blocks for a cache that is to come, held against who waits for blocks there."""
@@ -189,6 +209,7 @@ class Promises:
         machine = self.machines[entry.machine]
         for request in machine.prefilling:
             machine.to_prefill.pop(request, None)
+            machine.idle_ps = entry.at_ps
         machine.prefilling = ()
 
     def _preempted(self, entry: e.Preempted) -> None:
@@ -199,7 +220,11 @@ class Promises:
 
     def _ended(self, entry: e.RequestEnded) -> None:
         self.targets.pop(entry.request, None)
+        if entry.machine >= 0:
+            self.looks_ps.append(entry.at_ps + self.latency_ps)
         for machine in self.machines:
+            if entry.request in machine.to_decode or entry.request in machine.to_prefill:
+                machine.idle_ps = entry.at_ps
             for held in (machine.granted, machine.prompts, machine.preempted, machine.to_prefill, machine.to_decode):
                 held.pop(entry.request, None)
             machine.decoding.pop(entry.request, None)

@@ -20,11 +20,13 @@ from emu.fuzz.regret import regrets
 from emu.fuzz.rescaled import scaled_by_two, shifted
 from emu.record import entries as e
 from emu.refusal import Refusal
-from emu.scenario.schema import Row, Scenario
+from emu.scenario.schema import Fault, Row, Scenario, machine_names
 
 Compare = Callable[[Scenario, Judged, int, Clusters], Iterator[str]]
 MODES: Final[tuple[Literal["auto", "serialized", "layer-wise"], ...]] = ("auto", "serialized", "layer-wise")
 SPLITS: Final = (8, 4, 2)
+MOMENTS: Final = (e.Assigned, e.Queued, e.Reserved, e.Granted, e.TransferStarted, e.Committed, e.StepStarted)
+PICKS: Final = 41  # numbers that a property may be given, from 0
 AT_THE_END: Final = (e.MachineClosed, e.BeliefClosed, e.RunEnded, e.MachineMoved)
 """What a run that ends earlier says earlier."""
 
@@ -36,15 +38,19 @@ class Property:
     name: str
     statement: str
     compare: Compare
-    renumbers: bool = False  # the other run has other wakeups, so that goes_first would name others of them
+    renumbers: bool = False  # the other run has other wakeups, so that whatever numbers them would name others
 
     def check(self, scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> tuple[Finding, ...]:
-        if scenario.goes_first and self.renumbers:
-            scenario = evolve(scenario, goes_first=())
-            run = judge(scenario, clusters)
+        if self.renumbers and (unnumbered := _unnumbered(scenario)) != scenario:
+            scenario, run = unnumbered, judge(unnumbered, clusters)
         at_ps = run.entries[-1].at_ps if run.entries else 0
         found = self.compare(scenario, run, pick, clusters)
         return tuple(Finding(self.name, self.statement, at_ps, what) for what in found)
+
+
+def _unnumbered(scenario: Scenario) -> Scenario:
+    faults = tuple(fault for fault in scenario.faults if fault.on != "Wakeup")
+    return evolve(scenario, goes_first=(), faults=faults)
 
 
 def _plain(_scenario: Scenario, _run: Judged, _pick: int, _clusters: Clusters) -> Iterator[str]:
@@ -111,9 +117,7 @@ def _directions(scenario: Scenario, run: Judged, _pick: int, clusters: Clusters)
     direction: Literal["put", "get"] = "put" if transfer.direction == "get" else "get"
     mode = "serialized" if transfer.mode == "layer-wise" else transfer.mode
     other = judge(evolve(scenario, transfer=evolve(transfer, direction=direction, mode=mode, policy=None)), clusters)
-    for finding in other.findings[:1]:
-        yield f"with transfer.direction = {direction}: {finding.law}: {finding.what}"
-    yield from _answered_alike(run, other, f"with transfer.direction = {direction}")
+    yield from _beside(run, other, f"with transfer.direction = {direction}")
 
 
 def _splits(scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:
@@ -129,6 +133,42 @@ def _splits(scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> I
     except Refusal:
         return  # the weights do not fit on so few, or nobody has measured it
     yield from _answered_alike(run, other, f"split over {', '.join(str(group.tensor_parallel) for group in groups)}")
+
+
+def _preemptions(scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:
+    """With memory for the largest request, up to half of what all of them need, some give way to others."""
+    source, size = scenario.workload, scenario.scheduler.block_tokens
+    needs = [-(-(row.prompt_tokens + _answer(row, source.max_tokens)) // size) for row in source.requests]
+    least = max(needs) + 1
+    blocks = least + pick * max(0, sum(needs) - least) // (2 * PICKS)
+    groups = tuple(evolve(group, kv_blocks=blocks) for group in scenario.machines)
+    scheduler = evolve(scenario.scheduler, reserve="growth", watermark=0.0)
+    other = judge(evolve(scenario, machines=groups, scheduler=scheduler), clusters)
+    yield from _beside(run, other, f"with {blocks} blocks a machine")
+
+
+def _answer(row: Row, asked: int | Literal["exact"]) -> int:
+    return row.output_tokens if asked == "exact" else min(row.output_tokens, asked)
+
+
+def _retries(scenario: Scenario, run: Judged, pick: int, clusters: Clusters) -> Iterator[str]:
+    """A machine that crashes just when something happened, and comes back, costs requests time, and no answer."""
+    moments = [entry for entry in run.entries if isinstance(entry, MOMENTS)]
+    names = machine_names(scenario)
+    if not moments or len(names) < 2:
+        return
+    moment, machine = moments[pick * len(moments) // PICKS], names[pick % len(names)]
+    late_s = (0.0, 0.003)[pick % 2]
+    crash = Fault(kind="crash", machine=machine, at_s=moment.at_ps / 10**12 + late_s, heal_after_s=0.3)
+    other = judge(evolve(scenario, faults=(*scenario.faults, crash)), clusters)
+    yield from _beside(run, other, f"with a crash of {machine} at {crash.at_s} s")
+
+
+def _beside(run: Judged, other: Judged, how: str) -> Iterator[str]:
+    """The other run keeps all laws, and what completes in both has one answer."""
+    for finding in other.findings[:1]:
+        yield f"{how}: {finding.law}: {finding.what}"
+    yield from _answered_alike(run, other, how)
 
 
 def _answered_alike(run: Judged, other: Judged, how: str) -> Iterator[str]:
@@ -201,6 +241,8 @@ PROPERTIES: Final = (
     Property("modes-agree", "Serialized or layer by layer, answers are the same.", _modes),
     Property("directions-agree", "Caches put or read, answers are the same.", _directions),
     Property("splits-agree", "However each machine splits the model, answers are the same.", _splits),
+    Property("preemptions-agree", "Who gives way to others has the same answer.", _preemptions),
+    Property("retries-agree", "Who is tried again has the same answer.", _retries),
     Property("monotone", "One request alone is not slower for more bandwidth or blocks.", _monotone),
     Property("renaming", "Names of requests change nothing but names.", _renaming, True),
     Property("scaled", "With every time doubled, every instant doubles.", scaled_by_two),

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from attrs import evolve
 from hypothesis import strategies as st
 
+from emu.fuzz.choices import Choices, drawn, rolled
 from emu.scenario.draw import draw_plan
 from emu.scenario.schema import (
     Delay,
@@ -31,25 +32,22 @@ from emu.scenario.schema import (
     machine_names,
 )
 
-T = TypeVar("T")
 Section = TypeVar("Section", bound=Router | Scheduler | Transfer | Network)
 
 MOST_REQUESTS = 14
 MOST_OF_A_POOL = 3
 KINDS_OF_REQUESTS = 2000
 MOST_DELAYS = 3
+MOST_FIRST = 3
+MOST_WAKEUPS = 80
+LINGERS_MS = 4000  # after the last arrival, while answers are made
+READ = 12  # of a hundred ways to transfer, those by which caches are read and not put
 MOST_FAULTS = 3
 
-Plans = Callable[[Scenario], st.SearchStrategy[tuple[Fault, ...]]]
+Plans = Callable[[Scenario, Choices], tuple[Fault, ...]]
 """Fault plans against a scenario's machines and requests."""
 
-GOES_FIRST = st.lists(st.integers(1, 400), max_size=3, unique=True).map(tuple)
 DELAYED = ("Grant", "Assign", "Reserve", "Acknowledge", "Abandon", "Ended", "Heartbeat")
-
-
-def of(own: T, *others: T) -> st.SearchStrategy[T]:
-    """The scenario's own value, or one of the others."""
-    return st.sampled_from((own, *others))
 
 
 @cache
@@ -74,31 +72,23 @@ def rows(tight: bool, within_ms: int) -> tuple[Row, ...]:
     return (Row(at_s=0.0, prompt_tokens=100, output_tokens=2), *(one() for _ in range(KINDS_OF_REQUESTS)))
 
 
-@cache
-def one_row(tight: bool, within_ms: int) -> st.SearchStrategy[Row]:
-    """Any of them. Made once: Hypothesis hashes whatever a new strategy chooses from."""
-    return st.sampled_from(rows(tight, within_ms))
-
-
 WITHIN_MS = (300, 0, 3000, 10_000)
 """All requests within a few steps, at one instant, within the time of an answer, or of several."""
 
 
-@st.composite
-def workloads(draw: st.DrawFn, tight: bool = False, most: int = MOST_REQUESTS) -> tuple[Row, ...]:
+def workload(choose: Choices, tight: bool = False, most: int = MOST_REQUESTS) -> tuple[Row, ...]:
     """Requests that press, up to `most` of them."""
-    one = one_row(tight, draw(st.sampled_from(WITHIN_MS)))
-    return tuple(draw(one) for _ in range(draw(st.integers(1, most))))
+    among = rows(tight, choose.one(WITHIN_MS))
+    return tuple(choose.one(among) for _ in range(choose.number(1, most)))
 
 
-@st.composite
-def groups(draw: st.DrawFn, base: tuple[MachineGroup, ...], tight: bool = False) -> tuple[MachineGroup, ...]:
+def groups(choose: Choices, base: tuple[MachineGroup, ...], tight: bool = False) -> tuple[MachineGroup, ...]:
     """One to three machines of each group, with as many KV blocks as their memory leaves, or few."""
-    blocks = draw(st.sampled_from((40, 60, 25, 100) if tight else (None, None, 400, 120, 60)))
+    blocks = choose.one((40, 60, 25, 100) if tight else (None, None, 400, 120, 60))
     return tuple(
         evolve(
             group,
-            count=draw(st.integers(1, max(1, min(group.count, MOST_OF_A_POOL)))),
+            count=choose.number(1, max(1, min(group.count, MOST_OF_A_POOL))),
             kv_blocks=group.kv_blocks if blocks is None else blocks,
         )
         for group in base
@@ -123,6 +113,8 @@ def routers(own: Router) -> tuple[Router, ...]:
         queue_limit_requests=(0, 0, 3),
         go_home=("drained", "idle"),
         repurpose_after_s=(60.0, 0.5, 0.05),
+        max_attempts=(4, 4, 2, 1),
+        resume=("scratch", "scratch", "delivered"),
     )
 
 
@@ -150,7 +142,8 @@ def transfers(own: Transfer) -> tuple[Transfer, ...]:
             section, mode=("auto", "serialized", "layer-wise"), signal_s=(None, 0.0), threshold_tokens=(512, 100)
         )
     ]
-    return (own, *random.Random("transfers").sample(found, 96))
+    read = [evolve(each, direction="get", mode="auto") for each in found[:: len(found) // READ]]
+    return (own, *random.Random("transfers").sample(found, 96 - READ), *read)
 
 
 @cache
@@ -159,74 +152,109 @@ def networks(own: Network) -> tuple[Network, ...]:
 
 
 def fault_plans(most: int = MOST_FAULTS) -> Plans:
-    """At most so many faults, each of which heals or strikes once, aimed at requests that are under way."""
+    """At most so many faults, each of which heals or strikes once, or one that strikes all machines of a pool.
 
-    def plans(scenario: Scenario) -> st.SearchStrategy[tuple[Fault, ...]]:
-        if len(machine_names(scenario)) < 2:
-            return st.just(())
-        return st.integers(0, 2**32).map(lambda seed: draw_plan(seed, scenario, most))
+    They are aimed at requests that are under way, or come at any time, or between two awaits of a machine's loops.
+    """
 
-    return plans
+    def plan(scenario: Scenario, choose: Choices) -> tuple[Fault, ...]:
+        names = machine_names(scenario)
+        if len(names) < 2:
+            return ()
+        until_ms = LINGERS_MS + round(1000 * max(row.at_s for row in scenario.workload.requests))
+        how = choose.one(("aimed", "aimed", "at any time", "at a wakeup", "a whole pool"))
+        if how == "a whole pool":
+            pool = choose.one(names).rpartition("-")[0]
+            at_s, heal_after_s = choose.number(0, until_ms) / 1000, choose.one((1.0, 0.3, 8.0))
+            gone = [name for name in names if name.startswith(pool)]
+            return tuple(Fault(kind="crash", machine=name, at_s=at_s, heal_after_s=heal_after_s) for name in gone)
+        plan = draw_plan(choose.number(0, 2**32), scenario, most)
+        if how == "at any time":
+            return tuple(_moved(fault, at_s=choose.number(0, until_ms) / 1000) for fault in plan)
+        if how == "at a wakeup":
+            return tuple(
+                _moved(fault, on="Wakeup", on_machine=choose.one(names), nth=choose.number(1, MOST_WAKEUPS))
+                for fault in plan
+            )
+        return plan
+
+    return plan
 
 
-def late() -> st.SearchStrategy[Delay]:
+def _moved(fault: Fault, **when: Any) -> Fault:
+    """The same fault at another time, if its time is anybody's choice."""
+    if fault.on is None and (fault.at_s is None or fault.kind in ("clock", "join")):
+        return fault
+    never: dict[str, Any] = dict.fromkeys(("at_s", "on", "at", "on_machine", "on_request", "after_s", "nth"))
+    return evolve(fault, **{**never, **when})
+
+
+def late(choose: Choices) -> Delay:
     """One control message that comes later than it would: past a step, past a transfer, past a short lease.
 
     None as late as a lease and `max_flight_s` together: that blocks are free by then rests on the bound.
     """
-    return st.builds(
-        lambda nth, kind, by_s: Delay(nth=nth, kind=kind, by_s=by_s),
-        st.integers(1, 8),
-        st.sampled_from(DELAYED),
-        st.sampled_from((0.1, 0.001, 0.01, 1.0, 8.0)),
-    )
+    return Delay(nth=choose.number(1, 8), kind=choose.one(DELAYED), by_s=choose.one((0.1, 0.001, 0.01, 1.0, 8.0)))
 
 
-@st.composite
-def situations(draw: st.DrawFn, base: Scenario, faults: Plans | None = None) -> Scenario:
+def situation(choose: Choices, base: Scenario, faults: Plans | None = None) -> Scenario:
     """A whole situation around `base`, its requests written out; faults of the plans given strike every second one."""
-    if faults is not None and not draw(st.booleans()):
+    if faults is not None and not choose.number(0, 1):
         faults = None
-    tight = draw(st.booleans())
-    requests = draw(workloads(tight))
-    machines = draw(groups(base.machines, tight))
-    asked = draw(of(base.workload.max_tokens, 200, "exact", 16))
-    interleaving = draw(of(base.interleaving, 1, 2, 3))
-    delays = draw(st.lists(late(), max_size=MOST_DELAYS).map(tuple)) if faults is not None else ()
+    tight = bool(choose.number(0, 1))
+    requests = workload(choose, tight)
+    machines = groups(choose, base.machines, tight)
+    asked = choose.one((base.workload.max_tokens, 200, "exact", 16) * 3 + (1,))
+    interleaving = choose.one((base.interleaving, 1, 2, 3))
+    delays = () if faults is None else tuple(late(choose) for _ in range(choose.number(0, MOST_DELAYS)))
     source = base.workload
     patience = (source.client_timeout_s, source.client_retries) if faults is None else (20.0, 4)
-    workload = WorkloadSource(
+    workload_ = WorkloadSource(
         requests=requests, max_tokens=asked, client_timeout_s=patience[0], client_retries=patience[1]
     )
-    around = evolve(base, machines=machines, workload=workload)
-    plan = () if faults is None else draw(faults(around))
-    return evolve(
-        around,
-        faults=plan,
+    around = evolve(
+        base,
+        machines=machines,
+        workload=workload_,
         interleaving=interleaving,
-        goes_first=draw(GOES_FIRST),
+        goes_first=choose.few(1, 400, MOST_FIRST),
         delays=delays,
-        router=draw(st.sampled_from(routers(base.router))),
-        scheduler=draw(st.sampled_from(schedulers(base.scheduler))),
-        transfer=draw(st.sampled_from(transfers(base.transfer))),
-        network=draw(st.sampled_from(networks(base.network))),
+        router=choose.one(routers(base.router)),
+        scheduler=choose.one(schedulers(base.scheduler)),
+        transfer=choose.one(transfers(base.transfer)),
+        network=choose.one(networks(base.network)),
         run=RunLimits(liveness_s=max(60.0, base.run.liveness_s)),
     )
+    return around if faults is None else evolve(around, faults=faults(around, choose))
 
 
-@st.composite
-def clusters(draw: st.DrawFn) -> Scenario:
+def situations(base: Scenario, faults: Plans | None = None) -> st.SearchStrategy[Scenario]:
+    """Situations that Hypothesis draws and shrinks, for tests of one's own."""
+    return drawn(lambda choose: situation(choose, base, faults))
+
+
+def cluster(choose: Choices) -> Scenario:
     """A scenario to draw situations around: machines of one to three pools under any of the shipped policies."""
     split: tuple[Pool, ...] = ("prefill", "decode")
-    pools = draw(st.sampled_from((split, (*split, "mixed"), ("mixed",))))
+    pools = choose.one((split, (*split, "mixed"), ("mixed",)))
     machines = tuple(
         MachineGroup(pool=pool, hardware="dgx-h100", count=MOST_OF_A_POOL, tensor_parallel=8) for pool in pools
     )
-    policies = ("splitwise", "splitwise", "token-jsq", "jsq", "round-robin", "random")
+    policy = choose.one(("splitwise", "splitwise", "token-jsq", "jsq", "round-robin", "random"))
     return Scenario(
         name="drawn",
         model="llama2-70b",
         machines=machines,
-        router=Router(policy=draw(st.sampled_from(policies))),
+        router=Router(policy=policy),
         workload=WorkloadSource(requests=(Row(at_s=0.0, prompt_tokens=100, output_tokens=2),)),
     )
+
+
+def clusters() -> st.SearchStrategy[Scenario]:
+    """As `cluster`, drawn and shrunk by Hypothesis."""
+    return drawn(cluster)
+
+
+def anywhere(faults: Plans | None = None) -> st.SearchStrategy[Scenario]:
+    """Situations around any cluster, for a hunt: each of one number."""
+    return rolled(lambda choose: situation(choose, cluster(choose), faults))

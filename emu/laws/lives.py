@@ -102,6 +102,7 @@ class Lives:
             e.Reserved: self._reserved,
             e.StepStarted: self._started,
             e.StepFinished: self._finished,
+            e.StepsCut: self._cut,
             e.TransferStarted: self._transfer,
             e.Landed: self._land,
             e.FaultStruck: self._strike,
@@ -263,7 +264,12 @@ class Lives:
         self._prefilling[entry.machine].clear()
         self._decoding[entry.machine].clear()
 
-    def _finished(self, entry: e.StepFinished) -> None:
+    def _cut(self, entry: e.StepsCut) -> None:
+        """A crash at the very instant at which a prefill ends: nobody notices that it did, and its cache is whole."""
+        if entry.prompt_tokens and entry.started_ps + entry.first_step_ps <= entry.at_ps:
+            self._finished(entry)
+
+    def _finished(self, entry: e.StepFinished | e.StepsCut) -> None:
         machine = entry.machine
         prefilling = self._prefilling[machine]
         for request in prefilling:

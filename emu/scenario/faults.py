@@ -17,9 +17,10 @@ from emu.scenario.schema import Fault, Scenario, machine_names
 ROUTER: Final = "router"
 ENTRIES: Final = (
     *(kind.__name__ for kind in KINDS if not kind.__name__.endswith(("Closed", "RunEnded"))),
-    *("PrefillStarted", "PrefillDone"),
+    *("PrefillStarted", "PrefillDone", "Wakeup"),
 )
-"""What a fault may hang on. A prefill is a part of a step, of one request.
+"""What a fault may hang on. A prefill is a part of a step, of one request. At a `Wakeup` a loop of a machine (engine or
+leases) has been woken and has done nothing yet: it lets the fault come first, between two awaits.
 
 What hangs on `PrefillDone` strikes before any decode machine has heard of it, what hangs on `Committed` before the
 prefill machine has its acknowledgement: messages take time, and faults come first.

@@ -201,7 +201,7 @@ class Fault(Section):
 
     kind: FaultKind
     at_s: float | None = field(default=None, validator=seconds())
-    on: str | None = field(default=None, validator=text())  # the name of an entry, PrefillStarted or PrefillDone
+    on: str | None = field(default=None, validator=text())  # an entry, PrefillStarted, PrefillDone or Wakeup
     at: Literal["half"] | None = None  # on = "TransferStarted"
     on_machine: str | None = field(default=None, validator=text())
     on_request: int | None = field(default=None, validator=at_least(0))

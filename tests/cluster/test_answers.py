@@ -81,3 +81,15 @@ def test_what_a_sequence_that_failed_had_written_stays_under_the_cache_that_came
     both = answers(written(scenario, [(0, 800, 200), (0, 840, 2)]))
     alone = answers(written(scenario, [(0, 16, 1), (0, 840, 2)]))
     assert both[1] == alone[1]
+
+
+@settings(max_examples=20, deadline=None)
+@given(scenarios(), rows, st.integers(1, 12))
+def test_an_answer_is_cut_by_the_control_plane_where_its_model_would_go_on(
+    scenario: Scenario, requests: list[Row], asked: int
+) -> None:
+    shorter: list[Row] = [(at_ms, prompt, min(output, asked)) for at_ms, prompt, output in requests]
+    scenario = evolve(scenario, workload=evolve(scenario.workload, max_tokens=asked))
+    cut, ended = written(scenario, requests), written(scenario, shorter)
+    assert answers(cut) == answers(ended)
+    assert all(output <= asked for output, _ in answers(cut).values())

@@ -96,3 +96,23 @@ def test_two_faults_may_hang_on_one_half() -> None:
     found = written(scenario_of(network=SLOW, faults=(harmless("TransferStarted", at="half"),) * 2), LOAD)
     first, second = found.of(e.FaultStruck)
     assert first.at_ps == second.at_ps
+
+
+def test_a_wakeup_is_when_a_machine_has_been_woken_and_has_done_nothing_yet() -> None:
+    """The step under way has ended at that very instant, and nobody counts it."""
+    wake = {"on": "Wakeup", "on_machine": "decode-0"}
+    ends = [entry.at_ps for entry in written(scenario_of(), LOAD).of(e.StepFinished) if entry.machine == 1]
+    crashes = [
+        Fault(kind="crash", machine="decode-0", nth=nth, heal_after_s=0.2, **wake)  # type: ignore[arg-type]
+        for nth in range(1, 12)
+    ]
+    found = [written(scenario_of(faults=(crash,)), LOAD) for crash in crashes]
+    at_ps = [struck_ps(each) for each in found]
+    assert at_ps == sorted(set(at_ps))
+    cuts = [cut for each in found for cut in each.of(e.StepsCut) if cut.at_ps in ends]
+    assert len(cuts) > 3
+    for cut in cuts:
+        done_ps = cut.steps * cut.first_step_ps + cut.growth_ps * cut.steps * (cut.steps - 1) // 2
+        assert cut.started_ps + done_ps + cut.first_step_ps + cut.growth_ps * cut.steps == cut.at_ps
+    quiet = Fault(kind="slow", machine="decode-0", factor=1.0, heal_after_s=0.1, nth=5, **wake)  # type: ignore[arg-type]
+    assert written(scenario_of(faults=(quiet,)), LOAD).of(e.StepsCut) == []

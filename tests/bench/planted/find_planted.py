@@ -20,7 +20,7 @@ from bench.planted.planting import Planting, planted
 from emu.fuzz.hunt import Caught, Hunt, Limits
 from emu.fuzz.keep import scenario_text
 from emu.fuzz.properties import BY_NAME
-from emu.fuzz.strategies import clusters, fault_plans, situations
+from emu.fuzz.strategies import anywhere, fault_plans
 
 CLEAN_SEEDS = 1000  # from there on, for hunts in clean code
 MOST_ALARMS = 10  # kept of one hunt
@@ -31,7 +31,7 @@ Result = dict[str, Any]
 def hunt(name: str | None, seed: int, examples: int, faults: int) -> Result:
     """One planted bug (None: clean code), one seed."""
     plans = fault_plans(faults) if faults else None
-    hunting = Hunt(clusters().flatmap(lambda base: situations(base, plans)), seed=seed)
+    hunting = Hunt(anywhere(plans), seed=seed)
     began_s = time.process_time()
     alarms: list[Result] = []
     if name is None:
@@ -61,7 +61,7 @@ def _its_own(caught: Caught, planting: Planting) -> bool:
     """Whether clean code passes the same case: else it is not the planted bug that was found."""
     planting.lift()
     try:
-        return Hunt(clusters(), seed=0).as_it_stands(caught.scenario, BY_NAME[caught.property]) is None
+        return Hunt(anywhere(), seed=0).as_it_stands(caught.scenario, BY_NAME[caught.property]) is None
     finally:
         planting.plant()
 

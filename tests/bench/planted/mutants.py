@@ -113,10 +113,10 @@ def kill(mutant: Mutant, examples: int, faults: int) -> str:
     sys.meta_path.insert(0, Otherwise(name, mutant.source() or ""))
     try:
         from emu.fuzz.hunt import Hunt, Limits
-        from emu.fuzz.strategies import clusters, fault_plans, situations
+        from emu.fuzz.strategies import anywhere, fault_plans
 
         plans = fault_plans(faults) if faults else None
-        caught = Hunt(clusters().flatmap(lambda base: situations(base, plans))).first(Limits(examples=examples))
+        caught = Hunt(anywhere(plans)).first(Limits(examples=examples))
     except Exception as error:  # production that cannot even be built
         return type(error).__name__
     return "" if caught is None else caught.law
