@@ -147,9 +147,9 @@ def build(
         core = classes.machine(rules, classes.of_machine)
         worker = site.workers[index]
         checksums = worker.memory.checksums if is_faulty(scenario) else None
-        ports = MachinePorts(
-            own, worker, site.link_port(link, index), wire.port(machine.name), client, log, reports, checksums
-        )
+        wants = None if strikes is None else strikes.client.wants
+        around = (own, worker, site.link_port(link, index), wire.port(machine.name), client, log, reports)
+        ports = MachinePorts(*around, checksums, wants)
         if site.stamps is not None:
             ports = in_own_time(ports, clock, site.skews[index], site.stamps)
         return MachineNode(machine.name, core, ports, heartbeat_ps)

@@ -1,8 +1,9 @@
 """Attempts: how a machine gives up attempts of requests that will go on elsewhere, or not at all.
 
 The router says which: those that it has cancelled, those whose prefill machine is gone, or, to a machine that it had
-declared dead, all of them. Whatever a transfer still holds goes back by the transfer's own rules. To be asked between
-steps, when nothing that the worker runs is given up under it.
+declared dead, all of them; and, since its word of that may be lost, clients that take no more of their tokens. Whatever
+a transfer still holds goes back by the transfer's own rules. To be asked between steps, when nothing that the worker
+runs is given up under it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from attrs import define, field
 
 from emu.control.blocks import BlockPool
 from emu.control.commands import AttemptOver, Command, Report
+from emu.control.machine_events import Unwanted
 from emu.control.messages import Audit, Cancel, Doubt, Holding, Lost, SourceGone
 from emu.control.mixed import Scheduler
 from emu.control.request import Move, Phase, Sequence
@@ -34,7 +36,7 @@ class Attempts:
     def __attrs_post_init__(self) -> None:
         self.barred = Leases(self.sender.leases.duration_ps)
 
-    def cancelled(self, message: Cancel, now: int) -> tuple[Command, ...]:
+    def cancelled(self, message: Cancel | Unwanted, now: int) -> tuple[Command, ...]:
         """Give back all that these attempts hold here, whatever phase they are in."""
         commands: tuple[Command, ...] = ()
         for key in message.attempts:
@@ -42,6 +44,11 @@ class Attempts:
                 self.barred.grant(key, now)
             commands += self.give_up(key, "cancelled", now)
         return commands
+
+    def decoding(self) -> tuple[Key, ...]:
+        """Those whose tokens go to their clients from here, or will."""
+        there = (*self.scheduler.everyone(), *self.scheduler.aside())
+        return tuple(key_of(sequence) for sequence in there if sequence.peer == self.here and sequence.delivered)
 
     def audited(self, message: Audit, now: int) -> tuple[Command, ...]:
         """Of an attempt that is not known here, its decode machine may have the cache, if that is another one."""

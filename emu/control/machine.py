@@ -16,7 +16,7 @@ from emu.control.batch import InStep, StepResult
 from emu.control.blocks import BlockPool
 from emu.control.commands import Command, End, Preempt, Report, Send
 from emu.control.handover import Handover
-from emu.control.machine_events import Drained, Event, Mismatch, Plan, PutFailed, Tick
+from emu.control.machine_events import Drained, Event, Mismatch, Plan, PutFailed, Tick, Unwanted
 from emu.control.machine_rules import MachineRules
 from emu.control.messages import (
     UNADMITTED,
@@ -103,6 +103,7 @@ class Machine:
             Garbled: lambda event, now: self.sender.garbled(event, now),
             Mismatch: self.handover.mismatched,
             Tick: self.handover.ticked,
+            Unwanted: lambda event, now: self.attempts.cancelled(event, now),
             Cancel: self._cancelled,
             SourceGone: self._source_gone,
             Audit: self._audited,
@@ -112,8 +113,11 @@ class Machine:
 
     @property
     def has_transfers(self) -> bool:
-        """Whether heartbeats and sweeps are due."""
-        return bool(self.sender.open or self.receiver.open or self.sender.early or self.receiver.early)
+        """Whether heartbeats and sweeps are due; where words are lost, they are while anything is here."""
+        sender, receiver, scheduler = self.sender, self.receiver, self.scheduler
+        if sender.open or receiver.open or sender.early or receiver.early:
+            return True
+        return self.rules.completions_lost and bool(scheduler.decoding or scheduler.prefills or scheduler.prefilling)
 
     def handle(self, event: Event, now: int) -> tuple[Command, ...]:
         """What follows from `event`. Raises IllegalMove, IllegalTransition or CommitMismatch: bugs, all of them."""

@@ -50,6 +50,12 @@ class PutFailed(NamedTuple):
     layers: tuple[LayerRange, ...] = ()
 
 
+class Unwanted(NamedTuple):
+    """The clients of these requests take no more tokens of these attempts, which decode here."""
+
+    attempts: tuple[tuple[int, int], ...]  # (request, attempt)
+
+
 class Mismatch(NamedTuple):
     """A signal came, and for these layers its checksums are not those of the blocks that it names."""
 
@@ -87,6 +93,7 @@ Event = (
     | Garbled
     | Mismatch
     | Tick
+    | Unwanted
     | Cancel
     | SourceGone
     | Audit

@@ -131,6 +131,10 @@ class FickleClient(FakeClient):
         """Whether this attempt is not one that was given up."""
         return attempt > self._fenced.get(request, -1)
 
+    def wants(self, request: int, attempt: int) -> bool:
+        """Whether tokens of this attempt are still taken."""
+        return self.takes(request, attempt) and not self._over[request]
+
 
 @frozen
 class Line:

@@ -13,7 +13,7 @@ from typing import Any
 from emu.control import commands as c
 from emu.control.batch import InStep, StepResult
 from emu.control.machine import Machine
-from emu.control.machine_events import Drained, Event, PutFailed, Tick
+from emu.control.machine_events import Drained, Event, PutFailed, Tick, Unwanted
 from emu.control.messages import (
     Acknowledge,
     Assign,
@@ -160,6 +160,14 @@ class MachineNode:
                 self._feed(Tick())
                 if self.core.pool.free_blocks != free:
                     self.inbox.signal.set()
+                if self._ports.wants is not None:
+                    self._ask_clients(self._ports.wants)
+
+    def _ask_clients(self, wants: Callable[[int, int], bool]) -> None:
+        """Whose tokens nobody takes any more is given up, at the next step boundary."""
+        unwanted = tuple(key for key in self.core.attempts.decoding() if not wants(*key))
+        if unwanted:
+            self.inbox.post(Unwanted(unwanted))
 
     def _offered(self, offer: Offer) -> None:
         """Its reservation waits from now on, unless it has blocks at once, or waits already."""

@@ -179,3 +179,5 @@ class MachinePorts:
     recorder: Recorder
     reports: Reports
     checksum: Checksum | None = None  # None: nothing is ever garbled
+    # whether the client of a request still takes the tokens of an attempt; None: the router's word of it is never lost
+    wants: Callable[[int, int], bool] | None = None

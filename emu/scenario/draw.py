@@ -155,7 +155,7 @@ def _fault(
         return Fault(kind=kind, **counted)
     if kind in ("lose", "duplicate", "delay", "reorder"):
         by_s = draws.choice((0.001, 0.05, 2.0)) if kind == "delay" else None
-        return Fault(kind=kind, message=draws.choice(ON_WIRE[:6]), by_s=by_s, **counted)
+        return Fault(kind=kind, message=draws.choice(ON_WIRE), by_s=by_s, **counted)
     return Fault(kind=kind, machine=machine, heal_after_s=heal_after_s, **when)
 
 
