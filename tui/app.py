@@ -288,6 +288,10 @@ class Cockpit(App[None]):
     def ask_filter(self) -> None:
         """Words for the page that is open."""
 
+        if not self.deck.page.filters:
+            self.say("requests (3) and events (4) can be filtered")
+            return
+
         def keep(answer: str | None) -> None:
             if answer is not None:
                 self.deck.page.filtered(answer)

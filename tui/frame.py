@@ -99,7 +99,7 @@ def _tabs(scene: Scene, page: Page, pages: tuple[str, ...], width: int) -> tuple
     words = headline(scene.view, scene.findings)
     if room < SHORT:
         words = f"{wrong} wrong" if wrong else "all well"
-    if room > len(words):
+    if room >= len("all well"):
         said = Span(f"{'✗' if wrong else '✓'} {cut(words, room - 2)}", "bad" if wrong else "good")
         spans += [Span("  "), said._replace(target=Target("page", "incident"))]
     return tuple(spans), scene.message

@@ -167,7 +167,8 @@ def _requests(view: ClusterView) -> Iterator[Finding]:
         row = view.requests.get(request)
         if row is not None and row.phase is Phase.PREFILLING:
             continue  # its layers follow as they are computed
-        words = f"{view.machine_name(source)} to {view.machine_name(target)} carries nothing of {len(waiting)} puts"
+        way = f"{view.machine_name(source)} to {view.machine_name(target)}"
+        words = f"{way} carries nothing of {counted(len(waiting), 'put')}"
         yield Finding(4, "pair", words, since_ps, request, source)
 
 

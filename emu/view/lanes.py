@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
-from emu.view.cluster import ClusterView, RequestView, TransferView
+from emu.view.cluster import ClusterView, FaultView, RequestView, TransferView
 from emu.view.rows import NEVER, PROMPT_TOKENS, Phase
 
 OVERDUE_PS: Final = 10**12  # an acknowledgement
@@ -123,4 +123,9 @@ def _reckoned(view: ClusterView, transfer: TransferView) -> tuple[float, float]:
     if usual_ps <= 0:
         return 0.0, 0.0
     late = (view.at_ps - since_ps) / usual_ps
-    return (min(late, 1.0) if late <= LATE else 0.0), late
+    cut = any(fault.kind == "link_down" and _between(fault, transfer) for fault in view.faults)
+    return (0.0 if cut or late > LATE else min(late, 1.0)), late
+
+
+def _between(fault: FaultView, transfer: TransferView) -> bool:
+    return bool(fault.machines) and set(fault.machines) <= {transfer.source, transfer.target}

@@ -94,6 +94,19 @@ def test_layers_are_reckoned_by_the_last_pace_and_never_where_a_put_is_late() ->
     assert (layers_words(late), late.late) == ("0/80", 3.5)
 
 
+def test_nothing_is_reckoned_of_a_put_whose_link_is_cut() -> None:
+    moving = [
+        *computed(1, 0),
+        *put(1, 2),
+        e.Landed(4 * S, 1, 1, 0, 1, 0, 79, 11, 8_000_000),
+        *computed(2, 4),
+        *put(2, 6),
+    ]
+    cut = e.FaultStruck(6 * S, 0, int(e.FaultCode.LINK_DOWN), 0, 1, -1, 1)
+    assert layers_words(lanes(view_of(moving, 7.0))[-1]) == "~40/80"
+    assert layers_words(lanes(view_of([*moving, cut], 7.0))[-1]) == "0/80"
+
+
 def leases(view: ClusterView) -> list[tuple[str, str]]:
     found = []
     for machine in view.machines:

@@ -186,5 +186,5 @@ def test_symptoms_are_found_without_being_told_of_a_fault() -> None:
         ("mute", "decode-0 takes nothing: r0 waits for it"),
         ("mute", "decode-1 takes nothing: r5 waits for it"),
         ("slow steps", "prefills on prefill-1 take 5.0 times as long as on others"),
-        ("pair", "prefill-1 to decode-0 carries nothing of 1 puts"),
+        ("pair", "prefill-1 to decode-0 carries nothing of 1 put"),
     ]

@@ -19,6 +19,7 @@ class Events(Page):
 
     name = "events"
     hints = (("↑↓", "entry"), ("⏎", "go to its time"), ("/", "filter"), ("m", "only the machine"))
+    filters = True
     keys = LISTED | {"m"}
 
     def __init__(self) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from emu.view.cluster import counted
 from emu.view.lanes import LATE, LaneView, Step, control_steps, layers_words
 from emu.view.rows import NEVER
 from tui.glyphs import Line, Span, Target, age, cut, fit, width_of
 from tui.scene import Scene
 
-_CUTS: Final = ("link_down", "link_slow", "nic_down")
+_CUTS: Final = {"link_down": "its link is DOWN", "link_slow": "its link is slow", "nic_down": "a card of it is down"}
 _STEPS: Final = {Step.LATER: ("·", "dim"), Step.NOW: ("…", "warn"), Step.DONE: ("✓", "good")}
 _NAME: Final = 11
 _LONGEST: Final = 40  # of an arrow
@@ -72,9 +73,9 @@ def _state(scene: Scene, lane: LaneView) -> tuple[str, str]:
     row = view.requests.get(lane.request)
     cut_off = next((f for f in view.faults if f.kind in _CUTS and _on_way(f.machines, lane)), None)
     if lane.lost:
-        return f"{lane.lost} puts LOST", "bad"
+        return f"{counted(lane.lost, 'put')} LOST", "bad"
     if cut_off is not None and not lane.whole:
-        return cut_off.words, "bad"
+        return _CUTS[cut_off.kind], "bad"
     if lane.acknowledge is Step.NOW:
         return "not acknowledged", "bad"
     if lane.whole:

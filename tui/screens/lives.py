@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from emu.record.entries import Entry
 from emu.view.life import stages
 from emu.view.rows import NEVER
 from tui.glyphs import Line, Span, Target, age, cut
@@ -15,9 +16,8 @@ ROLES: Final = {"prefill": "prefill", "decode": "decode", "transfer": "reserved"
 _GANTT: Final = {"prefill": "█", "decode": "▆", "transfer": "═", "ready": "─", "queued": "░", "lost": "✗"}
 
 
-def life_lines(scene: Scene, request: int, width: int) -> list[Line]:
-    """Its phases as a Gantt line over machines, and the messages of its transfer."""
-    entries = scene.life(request)
+def life_lines(scene: Scene, request: int, entries: list[Entry] | None, width: int) -> list[Line]:
+    """Its phases as a Gantt line over machines, and the messages of its transfer; `entries` are its life so far."""
     if entries is None:
         return [heading(f"r{request}", "its life is being read")]
     if not entries:

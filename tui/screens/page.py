@@ -24,6 +24,7 @@ class Page(ABC):
     name = ""
     hints: tuple[tuple[str, str], ...] = ()
     keys: frozenset[str] = frozenset()
+    filters = False  # whether it shows only what has the words that were typed
 
     @abstractmethod
     def draw(self, scene: Scene, width: int, height: int) -> list[Line]:
@@ -34,7 +35,7 @@ class Page(ABC):
         return None
 
     def filtered(self, text: str) -> None:
-        """The user typed a filter; a page without one forgets it."""
+        """The user typed a filter; only where `filters`."""
         del text
 
 

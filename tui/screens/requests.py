@@ -29,6 +29,7 @@ class Requests(Page):
 
     name = "requests"
     hints = (("↑↓", "request"), ("⏎", "why"), ("o", "order"), ("/", "filter"))
+    filters = True
     keys = LISTED | {"o"}
 
     def __init__(self) -> None:
@@ -55,7 +56,8 @@ class Requests(Page):
             lines.append((Span("  nobody; / changes the filter, and 'ended' lists those that are over", "dim"),))
         if found and below:
             lines += [()] * max(0, height - below - len(lines))
-            lines += life_lines(scene, found[min(self._cursor.place, len(found) - 1)].request, width)[:below]
+            request = found[min(self._cursor.place, len(found) - 1)].request
+            lines += life_lines(scene, request, scene.life(request), width)[:below]
         return lines[:height]
 
     def key(self, key: str, scene: Scene) -> tuple[Intent, ...] | None:

@@ -82,7 +82,7 @@ def _past(scene: Scene, width: int) -> list[Line]:
     entries = scene.life(scene.request)
     found = longest_wait(entries or (), scene.request)
     if found is None:
-        return [] if entries else life_lines(scene, scene.request, width)
+        return life_lines(scene, scene.request, entries, width)
     word, machine, began_ps, ended_ps = found
     middle = Target("time", (began_ps + ended_ps) // 2)
     name = scene.view.machine_name(machine) if machine != NEVER else "the router"
@@ -90,7 +90,7 @@ def _past(scene: Scene, width: int) -> list[Line]:
     if word == "transfer" and ended is not None:
         name = f"{name} to {scene.view.machine_name(ended.decode_machine)}"
     words = f"it waited the longest in {word} ({age(ended_ps - began_ps)}, {name}); Enter goes there and asks why"
-    return [*life_lines(scene, scene.request, width), (Span(cut(words, width), "warn", middle),)]
+    return [*life_lines(scene, scene.request, entries, width), (Span(cut(words, width), "warn", middle),)]
 
 
 def _waiting(scene: Scene) -> list[int]:
