@@ -271,6 +271,14 @@ def test_what_a_table_does_not_have_is_named_as_it_was_asked_for(
     assert f"measurements of other on mine at tensor_parallel 2; {there_is}\n" in capsys.readouterr().err
 
 
+def test_another_machine_on_another_day_takes_what_the_profile_says(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model", "llama3-8b", "--hardware", "dgx-h200", "--tensor-parallel", "1", "--json"]
+    assert status_of(["calibrate", "check", str(TABLES / "llama3-8b.tp1.again.csv"), *words]) == 0
+    errors = json.loads(capsys.readouterr().out)
+    assert {phase: round(found["mape"], 3) for phase, found in errors.items()} == {"prefill": 0.019, "decode": 0.009}
+    assert errors["prefill"]["worst"] < 0.07
+
+
 def test_a_table_of_something_else_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["calibrate", "check", "--model", "llama2-70b", "--hardware", "dgx-h100", "--tensor-parallel", "8"]
     assert status_of([*words, str(TABLES / "llama3-8b.tp1.csv")]) == 2
