@@ -11,10 +11,10 @@ those before it have come by the time its next attempt is placed. Where attempts
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from emu.control.batch import InStep
 
@@ -23,13 +23,12 @@ _ASKS_AGAIN: Final = 64  # times, in the longest that a suspect waits
 
 @frozen(eq=False, repr=False)
 class Death:
-    """A machine died under an attempt; `step`: all requests in the step that killed it; none: no word of that yet."""
+    """A machine died under an attempt, and no word has come of what ended it."""
 
     machine: int
     incarnation: int
     attempt: int
     at_ps: int
-    step: frozenset[int] = frozenset()
 
 
 @define(eq=False, repr=False)
@@ -39,6 +38,8 @@ class Docket:
     limit: int  # machines that one request may kill
     apart_ps: int  # that a suspect waits for word of its machines, and for another one that is tried
     deaths: dict[int, tuple[Death, ...]] = field(init=False, factory=dict)
+    steps: dict[int, dict[tuple[int, int], frozenset[int]]] = field(init=False, factory=dict)
+    """Of each suspect, by machine and attempt: all requests in the step that ended that machine's process."""
     convicted: set[int] = field(init=False, factory=set)
     _killed: Counter[int] = field(init=False, factory=Counter)  # attempts of a request that ended with such a step
     _words: dict[int, tuple[int, InStep]] = field(init=False, factory=dict)  # the last, by machine and incarnation
@@ -46,7 +47,7 @@ class Docket:
 
     def __bool__(self) -> bool:
         """Whether any request is remembered."""
-        return bool(self.deaths or self._killed)
+        return bool(self.deaths or self.steps or self._killed)
 
     def excused(self, request: int) -> int:
         """Of its attempts, those that a step has ended with their machine; no more than machines one may kill."""
@@ -59,63 +60,64 @@ class Docket:
             self.deaths[request] = (*self.deaths.get(request, ()), death)
             self._tried.pop(request, None)
         if machine in self._words:
-            self.found(machine, *self._words[machine])
+            self._settle(machine, *self._words[machine])
 
     def survived(self, machine: int, incarnation: int) -> None:
         """The same process speaks again: nothing has killed it."""
-        for request, deaths in [*self.deaths.items()]:
-            kept = tuple(death for death in deaths if (death.machine, death.incarnation) != (machine, incarnation))
-            self._keep(request, kept)
+        self._drop(lambda death: death.machine == machine and death.incarnation == incarnation)
 
-    def found(self, machine: int, incarnation: int, attempts: InStep) -> None:
+    def found(self, machine: int, incarnation: int, attempts: InStep, open_ones: Container[int]) -> None:
         """Word of what was in the step that ended the process before this incarnation; nothing: no step did.
 
-        It may come before anybody has noticed, and twice.
+        It may come before anybody has noticed, and again. Only requests that are open are suspects.
         """
         self._words[machine] = (incarnation, attempts)
-        there = {(request, attempt) for request, attempt, _ in attempts}
-        step = frozenset(request for request, _ in there)
-        for request, deaths in [*self.deaths.items()]:
-            kept: list[Death] = []
-            for death in deaths:
-                if death.machine != machine or death.incarnation >= incarnation or death.step:
-                    kept.append(death)
-                    continue
-                self._killed[request] += bool(step)
-                if (request, death.attempt) in there:
-                    kept.append(evolve(death, step=step))
-            self._keep(request, tuple(kept))
-            steps = [death.step for death in kept if death.step]
-            if len(steps) >= self.limit and frozenset.intersection(*steps) == {request}:
-                self.convicted.add(request)
+        step = frozenset(request for request, _, _ in attempts)
+        for request, attempt, _ in attempts:
+            if request in open_ones:
+                steps = self.steps.setdefault(request, {})
+                steps[machine, attempt] = step
+                if len(steps) >= self.limit and frozenset.intersection(*steps.values()) == {request}:
+                    self.convicted.add(request)
+        self._settle(machine, incarnation, attempts)
 
     def earliest_ps(self, request: int, now: int) -> int:
         """When a request that may be placed now at the earliest is to be placed, as others stand."""
-        deaths = self.deaths.get(request, ())
-        if not deaths or request in self.convicted:
+        deaths, steps = self.deaths.get(request, ()), self.steps.get(request, {})
+        if request in self.convicted or not (deaths or steps):
             return now
-        waits = [death.at_ps + self.apart_ps for death in deaths if not death.step][-1:]
-        if len(deaths) < self.limit:
-            waits = []  # one machine more or less that is just gone
-        others = frozenset[int]().union(*(death.step for death in deaths))
-        waits += [until_ps for other, until_ps in self._tried.items() if other in others and other != request]
+        waits: list[int] = []
+        if deaths and len(deaths) + len(steps) >= self.limit:  # else it is one machine that is just gone
+            waits.append(deaths[-1].at_ps + self.apart_ps)
+        others = frozenset[int]().union(*steps.values()) - {request}
+        waits += [until_ps for other, until_ps in self._tried.items() if other in others]
         until_ps = max(waits, default=now)
         return now if until_ps <= now else min(now + self.apart_ps // _ASKS_AGAIN, until_ps)
 
     def placed(self, request: int, now: int) -> None:
         """Another attempt of it begins."""
-        if any(death.step for death in self.deaths.get(request, ())):
+        if request in self.steps:
             self._tried[request] = now + self.apart_ps
 
     def forget(self, request: int) -> None:
         """It is over."""
-        self.deaths.pop(request, None)
-        self._tried.pop(request, None)
+        for remembered in (self.deaths, self.steps, self._tried, self._killed):
+            remembered.pop(request, None)
         self.convicted.discard(request)
-        self._killed.pop(request, None)
 
-    def _keep(self, request: int, deaths: tuple[Death, ...]) -> None:
-        if deaths:
-            self.deaths[request] = deaths
-        else:
-            del self.deaths[request]
+    def _settle(self, machine: int, incarnation: int, attempts: InStep) -> None:
+        """What ended these processes is known."""
+        for request in self._drop(lambda death: death.machine == machine and death.incarnation < incarnation):
+            self._killed[request] += bool(attempts)
+
+    def _drop(self, over: Callable[[Death], bool]) -> list[int]:
+        """Deaths that nobody need ask about any more, and whose they were."""
+        found: list[int] = []
+        for request, deaths in [*self.deaths.items()]:
+            kept = tuple(death for death in deaths if not over(death))
+            found += [request] * (len(deaths) - len(kept))
+            if kept:
+                self.deaths[request] = kept
+            else:
+                del self.deaths[request]
+        return found

@@ -162,7 +162,7 @@ class Recovery:
     def found(self, message: Wreck, now: int) -> tuple[Command, ...]:
         """Word of what was in the step that has ended a process."""
         del now
-        self.docket.found(message.machine, message.incarnation, message.attempts)
+        self.docket.found(message.machine, message.incarnation, message.attempts, self.open)
         return ()
 
     def doubted(self, message: Doubt, now: int) -> tuple[Command, ...]:

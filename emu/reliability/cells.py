@@ -34,6 +34,7 @@ _MESSAGES: Final = ("Assign", "Reserve", "Grant", "Offer", "Heartbeat", "Signal"
 _OF_MESSAGES: Final = ("lose", "duplicate", "delay", "reorder")
 _OF_PUTS: Final = ("late_write", "post_fail", "lose_completion", "corrupt")
 _TRANSFERRING: Final = PHASES[2]
+_MOVING: Final = PHASES[2:4]
 
 
 @define(eq=False)
@@ -176,6 +177,9 @@ def _faults(kind: str, stay: Stay, names: tuple[str, ...]) -> Iterator[Fault]:
         for message in _MESSAGES if stay.phase == PHASES[0] else ():  # the first of each from then on
             by_s = 0.3 if kind == "delay" else None
             yield Fault(kind=kind, message=message, request=request, at_s=stay.start_ps / _PS_PER_S, by_s=by_s)  # type: ignore[arg-type]
+        if stay.phase in _MOVING:  # of several transfers a heartbeat is counted to the first
+            by_s = 0.3 if kind == "delay" else None
+            yield Fault(kind=kind, message="Heartbeat", request=request, at_s=at_s, by_s=by_s)  # type: ignore[arg-type]
     elif kind == "router_crash":
         yield Fault(kind="router_crash", at_s=at_s, startup_s=0.7)
     elif kind == "router_failover":

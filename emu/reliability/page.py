@@ -147,7 +147,18 @@ def _drawn(tally: Tally) -> str:
         f"{tally.struck_live} of them ({share:.1f} %) struck a live request. {tally.requests} requests had to "
         f"complete, {tally.lost} were lost, {tally.corrupted} answers were corrupted; the longest orphan lasted "
         f"{tally.longest_orphan_s:.2f} s, {held} the {bound_s:.1f} s of a lease and a sweep by the slowest clock. "
-        f"{_AT_MOST} Plans that broke something: {len(tally.bad)}.\n\n{bad}"
+        f"{_AT_MOST} {_killed(tally)}Plans that broke something: {len(tally.bad)}.\n\n{bad}"
+    )
+
+
+def _killed(tally: Tally) -> str:
+    """How many machines the poisoned requests have killed before they were found out, and nobody else."""
+    if not tally.killed:
+        return ""
+    plans = ", ".join(f"{machines} in {count}" for machines, count in sorted(tally.killed.items()))
+    return (
+        f"In {sum(tally.killed.values())} plans a request was poison; so many machines did it kill: {plans}. More than "
+        "two only where the router was replaced, which has heard no word of what the ones before it had. "
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from attrs import asdict, define, field
 
+from emu.record.entries import FaultCode
 from emu.reliability.orphans import bound_s
 from emu.reliability.trial import Trials
 from emu.scenario.draw import draw_scenario
@@ -26,6 +27,7 @@ class Tally:
     orphan_block_s: float = 0.0
     longest_orphan_s: float = 0.0
     kinds: Counter[str] = field(factory=Counter)
+    killed: Counter[str] = field(factory=Counter)  # plans with a poisoned request, by how many machines it killed
     bad: list[tuple[int, str]] = field(factory=list)
 
     def document(self) -> dict[str, Any]:
@@ -35,7 +37,8 @@ class Tally:
     def of(cls, document: dict[str, Any]) -> Tally:
         """What `document` gave."""
         bad = [(seed, what) for seed, what in document["bad"]]
-        return cls(**{**document, "kinds": Counter(document["kinds"]), "bad": bad})
+        counted = {name: Counter(document[name]) for name in ("kinds", "killed")}
+        return cls(**{**document, **counted, "bad": bad})
 
     def add(self, other: Tally) -> None:
         self.plans += other.plans
@@ -46,6 +49,7 @@ class Tally:
         self.orphan_block_s += other.orphan_block_s
         self.longest_orphan_s = max(self.longest_orphan_s, other.longest_orphan_s)
         self.kinds += other.kinds
+        self.killed += other.killed
         self.bad += other.bad
 
 
@@ -63,6 +67,8 @@ def batch(first: int, end: int) -> Tally:
         live = {e.kind for e in trial.struck if e.live}
         tally.struck_live += bool(live)
         tally.kinds.update(fault.kind for fault in scenario.faults)
+        if any(fault.kind == "poison" for fault in scenario.faults):
+            tally.killed[str(sum(e.kind == FaultCode.POISON for e in trial.struck))] += 1
         tally.requests += trial.wanted
         tally.lost += len(trial.lost)
         tally.corrupted += len(trial.corrupted)
