@@ -24,6 +24,7 @@ def test_the_cluster_at_a_moment(kept: Path, capsys: pytest.CaptureFixture[str])
     text = said(capsys, "show", kept, "--at", "1.5")
     assert "hello at 1.500 s, after 25 entries" in text
     assert "arrived 2  completed 0" in text
+    assert "last 10 s:         0.0 good requests/s, nothing ended" in text
     assert "decode-0" in text
 
 

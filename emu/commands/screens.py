@@ -80,7 +80,12 @@ def watch(
 @click.option("--law", type=click.IntRange(min=1), metavar="N", help="Open at the Nth violation of a law.")
 @click.option("--miss", is_flag=True, help="Open where the first request misses its SLOs.")
 @click.option("--page", type=click.Choice(PAGES), help="Open this page; by default incident where something is wrong.")
-@click.option("--screenshot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Write one picture, and end.")
+@click.option(
+    "--screenshot",
+    type=click.Path(path_type=Path),
+    metavar="FILE.svg",
+    help="Write one screen, and end: a picture; FILE.txt: as text; -: as text, here.",
+)
 @click.option("--size", default="120x36", metavar="WxH", help="Of the picture, in characters.")
 @_THEME
 def replay(
@@ -175,13 +180,22 @@ def _first_miss(reader: Reader, folder: Path) -> tuple[int, int]:
 
 def _picture(deck: Deck, path: Path, size: str, theme: str | None) -> None:
     from emu.refusal import Refusal
+    from tui.glyphs import plain
     from tui.picture import svg
 
-    width, _, height = size.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise Refusal(f"--size {size}", "expected WIDTHxHEIGHT, such as 120x36")
+    columns, _, rows = size.partition("x")
+    if not (columns.isdigit() and rows.isdigit() and 0 < int(columns) <= 1000 and 0 < int(rows) <= 1000):
+        raise Refusal(f"--size {size}", "expected WIDTHxHEIGHT, such as 120x36, at most 1000x1000")
+    width, height = int(columns), int(rows)
+    as_text = str(path) == "-" or path.suffix == ".txt"
+    screen = (
+        plain(deck.draw(deck.scene(), width, height)) + "\n" if as_text else svg(deck, width, height, _theme(theme))
+    )
+    if str(path) == "-":
+        click.echo(screen, nl=False)
+        return
     try:
-        path.write_text(svg(deck, int(width), int(height), _theme(theme)), encoding="utf-8")
+        path.write_text(screen, encoding="utf-8")
     except OSError as error:
         raise Refusal(str(path), f"expected a file to write; {error.strerror}") from None
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 from emu.record import entries as e
 from emu.record.start import RunStarted
 from emu.view.cluster import ClusterView, MachineView, seconds
-from emu.view.incident import findings, headline, oldest_by_phase, symptoms_since
+from emu.view.incident import BEFORE_S, NOW_S, Burn, burn, findings, headline, oldest_by_phase, symptoms_since
 from emu.view.lanes import STEP_WORDS, LaneView, control_steps, lanes, layers_words
 from emu.view.leases import lease_of, lease_words
 from emu.view.life import stages
 from emu.view.rows import NEVER, Hold
-from emu.view.survey import Survey
+from emu.view.survey import PS_PER_S, Survey
 from emu.view.why import waits_for, why_machine
 from emu.view.words import Words
 
@@ -27,9 +27,11 @@ MOST_SYMPTOMS: Final = 12
 def run_text(view: ClusterView, survey: Survey) -> str:
     """The cluster at a moment: headline, counts, a line a machine, and the oldest request of each phase."""
     counts = view.counts
+    found = findings(view, survey)
     lines = [
         f"{view.name} at {seconds(view.at_ps)}, after {view.entries:,} entries" + (" (the end)" if view.over else ""),
-        headline(view, findings(view, survey)),
+        headline(view, found),
+        *(f"  {seconds(view.at_ps - each.since_ps):>12}  {each.words}" for each in found[1:]),
         f"arrived {counts.arrived:,}  completed {counts.completed:,}  rejected {counts.rejected:,}  "
         f"failed {counts.failed:,}  cancelled {counts.cancelled:,}  open {counts.open:,}",
         "",
@@ -37,6 +39,9 @@ def run_text(view: ClusterView, survey: Survey) -> str:
         f"{'KV used':>9}{'reserved':>9}{'held':>7}{'orphan':>7}",
     ]
     lines += [_machine_line(machine) for machine in view.machines]
+    edge_ps = max(0, view.at_ps - NOW_S * PS_PER_S)
+    lines += ["", _burn_line(f"last {NOW_S} s", burn(survey, edge_ps, view.at_ps))]
+    lines.append(_burn_line(f"{BEFORE_S} s before", burn(survey, edge_ps - BEFORE_S * PS_PER_S, edge_ps)))
     seen = symptoms_since(survey, 0, view.at_ps)
     if seen:
         lines += ["", "seen to be wrong, the latest first:"]
@@ -53,6 +58,11 @@ def run_text(view: ClusterView, survey: Survey) -> str:
     if moving:
         lines += ["", "caches on their way:", *(_lane_line(view, lane) for lane in moving)]
     return "\n".join(lines)
+
+
+def _burn_line(span: str, found: Burn) -> str:
+    missed = "nothing ended" if found.missed_share is None else f"{100 * found.missed_share:.1f} % missed their SLOs"
+    return f"{span + ':':<14}{found.goodput_rps:8.1f} good requests/s, {missed}"
 
 
 def _lane_line(view: ClusterView, lane: LaneView) -> str:

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from math import inf
+from pathlib import Path
 
 from command_runs import HELLO
 from kept_runs import deck_of, faulty, hello
 from textual.pilot import Pilot
 
+from emu.execute import execute
 from emu.scenario.load import load
 from emu.view.reader import Reader
 from tui.app import Cockpit, moment
@@ -151,6 +153,51 @@ def test_faults_and_rates_are_chosen_with_the_mouse_and_typed() -> None:
 
     try:
         told(app, story)
+    finally:
+        operator.close()
+        app.player.reader.close()
+
+
+def test_a_session_is_stepped_struck_rewound_saved_and_run_again(tmp_path: Path) -> None:
+    operator = Operator(load(HELLO, (), None), None, inf, held=True)
+    app = Cockpit(Deck(Player(Reader(operator.folder), live=True)), operator)
+    path = tmp_path / "session.toml"
+
+    async def until(pilot: Pilot[None], wanted: Callable[[], bool]) -> None:
+        for _ in range(1000):
+            if wanted():
+                return
+            await pilot.pause(0.02)
+        raise AssertionError(seen(app))
+
+    async def story(app: Cockpit, pilot: Pilot[None]) -> None:
+        await pilot.press("full_stop")
+        await until(pilot, lambda: app.player.end_ps >= 10**11)
+        entries = app.player.view().entries
+        await pilot.press("n")
+        await until(pilot, lambda: app.player.view().entries > entries)
+        await pilot.press("x", "enter")
+        await until(pilot, lambda: [each.kind for each in operator.struck] == ["crash"])
+        assert "crash strikes at" in seen(app)
+        await pilot.press("space")
+        await until(pilot, lambda: operator.digest is not None)
+        first = operator.digest
+        await pilot.press("g", *"3", "enter")
+        await until(pilot, lambda: "prefill-0 is down" in seen(app) or "✖ down" in seen(app))
+        await pilot.press("x", "enter")  # the first that is offered there heals it
+        await until(pilot, lambda: [each.kind for each in operator.acted] == ["heal"])
+        await until(pilot, lambda: app.player.end_ps >= 3 * 10**12)
+        assert not app.deck.scene().view.crashes
+        await pilot.press("space")
+        await until(pilot, lambda: operator.digest is not None)
+        assert operator.digest != first
+        await pilot.press("s", *str(path), "enter")
+        await until(pilot, path.is_file)
+        assert f"emu run {path} repeats this session" in " ".join(seen(app).split("\n"))
+
+    try:
+        told(app, story, (200, 36))
+        assert execute(load(path, (), None)).summary["digest"] == operator.digest
     finally:
         operator.close()
         app.player.reader.close()

@@ -70,6 +70,9 @@ def test_a_finding_leads_to_its_moment() -> None:
     assert intents is not None
     assert Intent("time", 4 * 10**12) in intents
     assert Intent("machine", 3) in intents
+    assert deck.page.key("A", deck.scene()) == intents
+    assert Intent("time", 6 * 10**12) in (deck.page.key("B", deck.scene()) or ())
+    assert deck.page.key("E", deck_of(hello(), 1.8).scene()) is None
 
 
 def test_requests_are_sorted_and_filtered() -> None:

@@ -45,3 +45,13 @@ def test_without_a_terminal_the_screens_are_refused(capsys: pytest.CaptureFixtur
     assert "emu show and emu why say the same" in capsys.readouterr().err
     assert status_of(["watch"]) == REFUSED
     assert "either SCENARIO.toml or --attach" in capsys.readouterr().err
+
+
+def test_a_screen_is_had_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["replay", str(hello()), "--at", "1.8", "--page", "cluster", "--size", "100x30", "--screenshot"]
+    assert status_of([*given, "-"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("\n") == 30
+    assert "transfers 1 on their way" in said
+    assert status_of([*given, str(tmp_path / "screen.txt")]) == 0
+    assert (tmp_path / "screen.txt").read_text() == said

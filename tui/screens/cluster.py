@@ -243,6 +243,7 @@ def _chosen(scene: Scene, width: int) -> list[Line]:
         *chain_lines(why_machine(view, machine.number), width),
         memory_line(machine, min(width, 80)),
         legend(machine),
+        *belief_lines(scene, machine, width),
     ]
     here = [row for row in view.waiting() if row.machine == machine.number]
     for row in sorted(here, key=lambda row: (row.since_ps, row.request))[:6]:
@@ -262,6 +263,20 @@ def legend(machine: MachineView) -> Line:
         Span(f"✗ orphan {memory.orphan:,}  ", "orphan" if memory.orphan else "dim"),
         Span(f"· free {memory.free:,} of {memory.total:,}", "dim"),
     )
+
+
+def belief_lines(scene: Scene, machine: MachineView, width: int) -> list[Line]:
+    """What the router believed when it last chose this machine, beside what is."""
+    belief = machine.belief
+    lines: list[Line] = []
+    for at_ps, believed, what, now in (
+        (belief.tokens_ps, belief.tokens, "queued tokens", machine.queued_tokens),
+        (belief.free_ps, belief.free_blocks, "free blocks", machine.memory.free),
+    ):
+        if at_ps != NEVER:
+            words = f"  the router believed {believed:,} {what} {age(scene.view.at_ps - at_ps)} ago; it is {now:,}"
+            lines.append((Span(cut(words, width), "dim"),))
+    return lines
 
 
 def _heat(scene: Scene, columns: int, scale: float, cell_width: int) -> list[Line]:

@@ -30,6 +30,7 @@ KEYS: Final = (
             ("tab", "the next page"),
             ("arrows", "choose; a click does too"),
             ("enter", "open, or go to its moment"),
+            ("A ... E", "incident: to the moment of that finding"),
             ("w", "why does the chosen one wait?"),
             ("/", "filter by words"),
             ("o", "order of a table"),

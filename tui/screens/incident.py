@@ -27,6 +27,7 @@ KIND_WORDS: Final = {
     "lease": "lease not renewed",
     "queue": "queue only grows",
 }
+LETTERS: Final = "ABCDE"
 MARK_WORDS: Final = (
     ("law broken", "laws broken"),
     ("fault", "faults"),
@@ -45,11 +46,11 @@ MARK_WORDS: Final = (
 
 
 class Incident(Page):
-    """Up and down choose a finding, Enter goes to its moment."""
+    """A letter goes to its finding's moment; so does Enter, to the one that was chosen."""
 
     name = "incident"
-    hints = (("↑↓", "finding"), ("⏎", "go to its moment"), ("w", "why"))
-    keys = LISTED
+    hints = (("A-E", "go to its moment"), ("↑↓", "finding"), ("⏎", "go there"), ("w", "why"))
+    keys = LISTED | set(LETTERS)
 
     def __init__(self) -> None:
         self._cursor = Cursor()
@@ -73,7 +74,7 @@ class Incident(Page):
         found = scene.findings
         if not found:
             return []
-        lines: list[Line] = [heading("worst first", "Enter goes to where each began")]
+        lines: list[Line] = [heading("worst first", "a letter goes to where it began")]
         rows = self._cursor.window(len(found), 5)
         for number in rows:
             finding = found[number]
@@ -82,7 +83,7 @@ class Incident(Page):
                 Target("request", finding.request) if finding.request != NEVER else Target("machine", finding.machine)
             )
             line: Line = (
-                Span(f"  {number + 1} {fit(word, 21)}", "bad", target),
+                Span(f"  {LETTERS[number]} {fit(word, 21)}", "bad", target),
                 Span(f"{age(scene.view.at_ps - finding.since_ps):>6}  ", "warn"),
                 Span(cut(finding.words, width - 33), "text", target),
             )
@@ -92,8 +93,8 @@ class Incident(Page):
     def key(self, key: str, scene: Scene) -> tuple[Intent, ...] | None:
         if self._cursor.move(key, len(scene.findings)):
             return ()
-        number = int(key) - 1 if key.isdigit() else self._cursor.place
-        if key == "enter" and number < len(scene.findings):
+        number = LETTERS.index(key) if key in LETTERS else self._cursor.place
+        if (key == "enter" or key in LETTERS) and number < len(scene.findings):
             finding = scene.findings[number]
             intents = [Intent("time", finding.since_ps)]
             if finding.machine != NEVER:

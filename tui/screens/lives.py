@@ -12,11 +12,14 @@ from tui.scene import Scene
 from tui.screens.page import heading
 
 LIFE_LINES: Final = 10
+WHOLE_LINES: Final = 22  # where there is room: enough for each message of a life without a fault
 ROLES: Final = {"prefill": "prefill", "decode": "decode", "transfer": "reserved", "ready": "held", "queued": "warn"}
 _GANTT: Final = {"prefill": "█", "decode": "▆", "transfer": "═", "ready": "─", "queued": "░", "lost": "✗"}
 
 
-def life_lines(scene: Scene, request: int, entries: list[Entry] | None, width: int) -> list[Line]:
+def life_lines(
+    scene: Scene, request: int, entries: list[Entry] | None, width: int, most: int = LIFE_LINES
+) -> list[Line]:
     """Its phases as a Gantt line over machines, and the messages of its transfer; `entries` are its life so far."""
     if entries is None:
         return [heading(f"r{request}", "its life is being read")]
@@ -47,7 +50,7 @@ def life_lines(scene: Scene, request: int, entries: list[Entry] | None, width: i
         lines.append((Span(f"  {cut(name, 11):<11} ", "dim"), *cells))
     words = ", ".join(f"{word} {age(until_ps - since_ps)}" for word, _, since_ps, until_ps in found)
     lines.append((Span(cut(f"  {words}", width), "text"),))
-    for entry in entries[-(LIFE_LINES - len(lines)) :]:
+    for entry in entries[-max(1, most - len(lines)) :]:
         lines.append(
             (
                 Span(f"  +{(entry[0] - first_ps) / 10**12:<10.6f} ", "dim", Target("time", entry[0])),

@@ -6,11 +6,11 @@ from typing import Final, NamedTuple
 
 from emu.view.cluster import MachineView
 from emu.view.leases import lease_of, lease_words
-from emu.view.rows import NEVER, Hold
+from emu.view.rows import Hold
 from tui.glyphs import Line, Span, Target, age, beside, cut, thousands
 from tui.palette import OWNERS
 from tui.scene import Intent, Scene
-from tui.screens.cluster import doing_line, legend, memory_line
+from tui.screens.cluster import belief_lines, doing_line, legend, memory_line
 from tui.screens.page import Page, heading
 
 _SHADES: Final = "█▇▆▅▄▃"
@@ -109,16 +109,7 @@ def _queue(scene: Scene, machine: MachineView, width: int) -> list[Line]:
         if row is not None:
             words = f"  r{request:<7} wants {row.wants_blocks} blocks  waits {age(view.at_ps - row.asked_ps)}"
             lines.append((Span(cut(words, width), "reserved", Target("request", request)),))
-    belief = machine.belief
-    if belief.tokens_ps != NEVER:
-        since = age(view.at_ps - belief.tokens_ps)
-        words = f"  believed {belief.tokens:,} queued tokens {since} ago, are {machine.queued_tokens:,}"
-        lines.append((Span(cut(words, width), "dim"),))
-    if belief.free_ps != NEVER:
-        since = age(view.at_ps - belief.free_ps)
-        words = f"  believed {belief.free_blocks:,} free blocks {since} ago, are {machine.memory.free:,}"
-        lines.append((Span(cut(words, width), "dim"),))
-    return lines
+    return [*lines, *belief_lines(scene, machine, width)]
 
 
 def _loans(scene: Scene, machine: MachineView, width: int) -> list[Line]:

@@ -10,7 +10,7 @@ from emu.view.rows import NEVER
 from emu.view.words import STATUS_WORDS
 from tui.glyphs import Line, Span, Target, age, fit
 from tui.scene import Intent, Scene
-from tui.screens.lives import LIFE_LINES, ROLES, life_lines
+from tui.screens.lives import LIFE_LINES, ROLES, WHOLE_LINES, life_lines
 from tui.screens.page import LISTED, Cursor, Page, chosen, heading
 
 _SORTS: Final[tuple[tuple[str, Callable[[RequestView], Any]], ...]] = (
@@ -48,7 +48,7 @@ class Requests(Page):
         said += f", with '{self._filter}'" if self._filter else ""
         head = "  request  phase         in it    age  prompt tokens prefill on  decode on   try"
         lines: list[Line] = [heading("requests", said), (Span(fit(head, width), "dim"),)]
-        below = LIFE_LINES if height >= 20 else 4 if height >= 12 else 0
+        below = WHOLE_LINES if height >= 40 else LIFE_LINES if height >= 20 else 4 if height >= 12 else 0
         for number in self._cursor.window(len(found), max(1, height - 2 - below)):
             line = _row(scene, found[number])
             lines.append(chosen(line, min(width, len(head) + 4)) if number == self._cursor.place else line)
@@ -57,7 +57,7 @@ class Requests(Page):
         if found and below:
             lines += [()] * max(0, height - below - len(lines))
             request = found[min(self._cursor.place, len(found) - 1)].request
-            lines += life_lines(scene, request, scene.life(request), width)[:below]
+            lines += life_lines(scene, request, scene.life(request), width, below)[:below]
         return lines[:height]
 
     def key(self, key: str, scene: Scene) -> tuple[Intent, ...] | None:

@@ -7,7 +7,7 @@ from emu.view.rows import NEVER
 from emu.view.why import Chain, why_machine, why_request
 from tui.glyphs import Line, Span, Target, age, cut
 from tui.scene import Intent, Scene
-from tui.screens.lives import life_lines
+from tui.screens.lives import LIFE_LINES, WHOLE_LINES, life_lines
 from tui.screens.page import LISTED, Cursor, Page, chosen, heading, wrapped
 
 WAITERS = 12
@@ -34,7 +34,7 @@ class Why(Page):
         elif scene.request in view.requests:
             lines = [heading(f"why r{scene.request}?"), *chain_lines(why_request(view, scene.request), width)]
         elif scene.request != NEVER:
-            lines = [heading(f"why r{scene.request}?", "it is not open at this moment"), *_past(scene, width)]
+            lines = [heading(f"why r{scene.request}?", "it is not open at this moment"), *_past(scene, width, height)]
         else:
             lines = [heading("why?", "choose who waits, and press Enter")]
         lines.append(())
@@ -77,7 +77,7 @@ class Why(Page):
         return None
 
 
-def _past(scene: Scene, width: int) -> list[Line]:
+def _past(scene: Scene, width: int, height: int) -> list[Line]:
     """Of a request that is over: its life, and where it waited the longest."""
     entries = scene.life(scene.request)
     found = longest_wait(entries or (), scene.request)
@@ -90,7 +90,8 @@ def _past(scene: Scene, width: int) -> list[Line]:
     if word == "transfer" and ended is not None:
         name = f"{name} to {scene.view.machine_name(ended.decode_machine)}"
     words = f"it waited the longest in {word} ({age(ended_ps - began_ps)}, {name}); Enter goes there and asks why"
-    return [*life_lines(scene, scene.request, entries, width), (Span(cut(words, width), "warn", middle),)]
+    most = WHOLE_LINES if height >= 40 else LIFE_LINES
+    return [*life_lines(scene, scene.request, entries, width, most), (Span(cut(words, width), "warn", middle),)]
 
 
 def _waiting(scene: Scene) -> list[int]:
