@@ -27,7 +27,7 @@ WORDS: Final = {
     "remainder": "transfer remainder",
 }
 RANKED: Final = ("ttft_mean", "ttft_p99", "tpot_mean", "tpot_p99", "ttst_mean", "ttst_p99", "e2e_mean", "e2e_p99")
-BESIDE: Final = ("ttft_mean", "ttft_p99", "tpot_mean", "tpot_p99", "ttst_mean", "e2e_mean", "remainder_mean")
+BESIDE: Final = ("ttft_mean", "ttft_p99", "tpot_mean", "tpot_p99", "ttst_mean", "tbt_p99", "e2e_mean", "remainder_mean")
 
 
 class Ranking(NamedTuple):
