@@ -1,7 +1,8 @@
 """Properties of time itself: every time doubled, every instant doubles; all arrivals later, all of it is later.
 
 Both find constants that hide in the control plane. Runs are compared on a clock whose ties go by names alone, with step
-times that divide evenly among layers and links that are not shared, so that no rounding stands between them.
+times that divide evenly among layers, links that are not shared and hosts that draw nothing, so that no rounding stands
+between them.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _on_steady_clock(scenario: Scenario, clusters: Clusters, times: int) -> list
         workload=_longer_workload(scenario.workload, times),
     )
     plain = clusters.of(slower)
-    machines = tuple(evolve(machine, costs=ScaledCosts(machine.costs, times)) for machine in plain.machines)
+    machines = tuple(evolve(each, costs=ScaledCosts(each.costs, times), host=None) for each in plain.machines)
     clock = OrderedClock(scenario.interleaving, to_ps(slower.run.liveness_s), scenario.goes_first, steady=True)
     workload = load_workload(slower)
     clusters.runs += 1

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from emu.control.messages import Message
 from emu.control.placement import Demand, Placement, Shortest
@@ -26,6 +27,13 @@ SCENARIO = Scenario(
     ),
     router=Router(policy="token-jsq"),
     workload=WorkloadSource(requests=ROWS, max_tokens=200),
+)
+
+
+# machines whose hosts were measured: their steps are drawn one by one
+HOSTS = (
+    MachineGroup(pool="prefill", hardware="h200-pair", tensor_parallel=1, kv_blocks=4000),
+    MachineGroup(pool="decode", hardware="h200-pair", count=2, tensor_parallel=1, kv_blocks=4000),
 )
 
 
@@ -83,6 +91,11 @@ BITES: tuple[tuple[str, type, str, Callable[..., Any]], ...] = (
 @pytest.mark.parametrize("name", sorted(BY_NAME))
 def test_clean_code_keeps_every_property(name: str) -> None:
     assert not found(name)
+
+
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+def test_steps_that_are_drawn_keep_every_property(name: str) -> None:
+    assert not found(name, evolve(SCENARIO, model="llama3-8b", machines=HOSTS), picks=2)
 
 
 @pytest.mark.parametrize(("name", "owner", "method", "change"), BITES, ids=[bite[0] for bite in BITES])
