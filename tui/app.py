@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -35,6 +36,7 @@ FRAMES_PER_S: Final = 20
 SLICE_S: Final = 0.004  # of reading, before keys and screens have their turn
 IDLE_S: Final = 0.01  # where there is nothing to read
 SAY_S: Final = 6.0  # how long a message stays
+ENDS: Final = (signal.SIGTERM, signal.SIGHUP)
 COLLECT: Final = (10_000, 50, 1000)  # little at a time: what is read and drawn makes no circles
 
 
@@ -73,6 +75,9 @@ class Cockpit(App[None]):
         self._collections = gc.get_threshold()
         gc.freeze()  # what is there stays; looking through it took a tenth of a second now and then
         gc.set_threshold(*COLLECT)
+        if not self.is_headless:  # the terminal is given back, and the run ended, whoever asks for it
+            for signum in ENDS:
+                asyncio.get_running_loop().add_signal_handler(signum, self.leave, 128 + signum)
         self.set_interval(1 / FRAMES_PER_S, self._frame)
         self.run_worker(self._read())
 
@@ -388,11 +393,11 @@ class Cockpit(App[None]):
 
         self.push_screen(AskText("save the session as", f"{operator.scenario.name}-session.toml"), keep)
 
-    def leave(self) -> None:
+    def leave(self, status: int = 0) -> None:
         """End the run that was started here, and give the terminal back."""
         if self.operator is not None:
             self.operator.close()
-        self.exit()
+        self.exit(return_code=status)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The command palette: everything that keys do, by name."""

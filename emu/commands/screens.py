@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,7 @@ def watch(
     from tui.player import Player
 
     assert scenario is not None
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # until the screen is there
     operator = operate(scenario, overrides, seed, out, factor)
     try:
         from emu.view.reader import Reader
