@@ -6,7 +6,7 @@ the machine's; how one transfer moves from state to state is the sender's and th
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import define, field
 
 from emu.control.attempts import Attempts
 from emu.control.blocks import BlockPool
@@ -36,6 +36,10 @@ class Handover:
     receiver: Receiver
     attempts: Attempts
     standoff: Standoff
+    recall: Standoff = field(init=False)  # of blocks that were granted
+
+    def __attrs_post_init__(self) -> None:
+        self.recall = Standoff(self.rules.index, self.rules.lease_ps)
 
     def grants(self, now: int) -> tuple[Command, ...]:
         """Grant reservations in their order while they fit, with three exceptions.
@@ -151,6 +155,8 @@ class Handover:
                 commands += (*self.receiver.give_up(key, now), self.attempts.lost(key, "lease_expired", now))
         if self.receiver.queue and self.sender.open:
             commands += self._give_way(now)
+        if self.scheduler.prefills.preempted and self.receiver.leases and not self.rules.get:
+            commands += self._take_back(now)
         self.receiver.early.sweep(now)
         self.attempts.barred.sweep(now)
         for key in self.receiver.leases.sweep(now):
@@ -169,3 +175,13 @@ class Handover:
         if not self.standoff.must_give_way(key, peer, (head.request.request_id, head.attempt), busy, now):
             return ()
         return *self.attempts.give_up(key, "gave_way", now), self.attempts.lost(key, "gave_way", now)
+
+    def _take_back(self, now: int) -> tuple[Command, ...]:
+        """Blocks granted to a cache whose prompt may wait elsewhere, behind one that waits as the first here does."""
+        scheduler, key = self.scheduler, next(iter(self.receiver.leases))
+        if scheduler.decoder.running or scheduler.decoder.ready or scheduler.prefilling:
+            return ()
+        peer, head = self.receiver.open[key].reserve.prefill_machine, scheduler.prefills.preempted[0]
+        if not self.recall.must_give_way(key, peer, key_of(head), False, now):
+            return ()
+        return *self.receiver.give_up(key, now), self.attempts.lost(key, "gave_way", now)

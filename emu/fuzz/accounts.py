@@ -52,7 +52,7 @@ class Accounts:
 
     def __attrs_post_init__(self) -> None:
         self._here = [_Here() for _ in range(self.machines)]
-        self.handlers = dict.fromkeys((e.FaultStruck, e.AttemptLost, e.MachineDead), self._disturbed)
+        self.handlers = dict.fromkeys((e.FaultStruck, e.AttemptLost, e.AttemptEnded, e.MachineDead), self._disturbed)
         if not self.puts:
             return
         self.handlers = {

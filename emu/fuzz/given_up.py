@@ -23,10 +23,10 @@ _HEARD: Final = {
     for code in (
         *(e.FaultCode.CRASH, e.FaultCode.RESTART, e.FaultCode.DRAIN, e.FaultCode.JOIN, e.FaultCode.SLOW),
         *(e.FaultCode.LATE_WRITE, e.FaultCode.POST_FAIL, e.FaultCode.LOSE_COMPLETION, e.FaultCode.CORRUPT),
-        e.FaultCode.CANCEL,
+        *(e.FaultCode.CANCEL, e.FaultCode.DELAY, e.FaultCode.POISON),
     )
 }
-"""Faults beside which everything that is said is heard, at once."""
+"""Faults beside which everything that is said is heard, at once or as late as a message is late."""
 _REPEATED: Final = {int(code) for code in (e.FaultCode.LOSE, e.FaultCode.DUPLICATE, e.FaultCode.REORDER)}
 """Faults beside which all of it is heard, or said again with the heartbeats."""
 _SOON_PS: Final = 4 * 10**12  # longer than any step, and far shorter than a lease or a request's patience
@@ -53,6 +53,7 @@ class GivenUp:
     repeated: bool = field(init=False)
     poisoned: bool = field(init=False)
     said_ps: int = field(init=False)
+    soon_ps: int = field(init=False)
     open: dict[Key, _Attempt] = field(init=False, factory=dict)
     latest: dict[int, int] = field(init=False, factory=dict)  # open request -> its latest attempt
     died_ps: dict[int, int] = field(init=False, factory=dict)  # machine -> when it was last declared dead
@@ -66,10 +67,12 @@ class GivenUp:
     def __attrs_post_init__(self) -> None:
         scenario = self.cluster.scenario
         struck = {entry.kind for entry in self.run.entries if isinstance(entry, e.FaultStruck)}
-        self.heard = struck <= _HEARD and not scenario.delays
-        self.repeated = struck <= _HEARD | _REPEATED and not scenario.delays
+        self.heard = struck <= _HEARD
+        self.repeated = struck <= _HEARD | _REPEATED
+        late_ps = to_ps(max((delay.by_s for delay in scenario.delays), default=0.0))
+        self.soon_ps = _SOON_PS + late_ps
         self.poisoned = int(e.FaultCode.POISON) in struck
-        self.said_ps = 2 * to_ps(scenario.network.control_latency_s)
+        self.said_ps = 2 * to_ps(scenario.network.control_latency_s) + late_ps
 
     def read(self) -> Iterator[str]:
         """Every broken promise of one router, a sentence each."""
@@ -150,7 +153,9 @@ class GivenUp:
             if self.repeated:
                 transfer = self.cluster.scenario.transfer
                 beats_ps = (4 + self.struck) * to_ps(transfer.heartbeat_s)
-                self.due.append((entry.at_ps + _SOON_PS + beats_ps, "acknowledged", key, "has its cache at its source"))
+                self.due.append(
+                    (entry.at_ps + self.soon_ps + beats_ps, "acknowledged", key, "has its cache at its source")
+                )
         elif isinstance(entry, e.AttemptLost):
             self.gave_way[entry.request] += entry.reason == e.Reason.GAVE_WAY
             self._lost(entry.at_ps, key, attempt)
@@ -162,7 +167,7 @@ class GivenUp:
         attempt.lost_ps = at_ps
         if self.heard and attempt.here and attempt.prefill not in self.dead:
             what = f"has a part at {self.name(attempt.prefill)}, which was told that it was given up"
-            self.due.append((at_ps + _SOON_PS, "held", key, what))
+            self.due.append((at_ps + self.soon_ps, "held", key, what))
 
     def _died(self, entry: e.MachineDead) -> None:
         self.died_ps[entry.machine] = entry.at_ps
@@ -174,7 +179,7 @@ class GivenUp:
             waits = attempt.prefill == entry.machine != attempt.decode and not attempt.committed
             if self.heard and waits and attempt.lost_ps < 0 and attempt.decode not in self.dead:
                 what = f"waits for a cache from {self.name(entry.machine)}, which was declared dead"
-                self.due.append((entry.at_ps + _SOON_PS, "orphan", key, what))
+                self.due.append((entry.at_ps + self.soon_ps, "orphan", key, what))
 
     def _back(self, entry: e.MachineBack) -> None:
         self.dead.pop(entry.machine, None)
@@ -183,10 +188,10 @@ class GivenUp:
         for request, number in self.latest.items():
             if number < _SUSPECTED and self.open[request, number].lost_ps >= 0:
                 what = f"waits for a machine, and {self.name(entry.machine)} has come back"
-                self.due.append((entry.at_ps + _SOON_PS, "stranded", (request, number), what))
+                self.due.append((entry.at_ps + self.soon_ps, "stranded", (request, number), what))
         for request in self.homeless:
             what = f"has had no machine, and {self.name(entry.machine)} has come back"
-            self.due.append((entry.at_ps + _SOON_PS, "homeless", (request, 0), what))
+            self.due.append((entry.at_ps + self.soon_ps, "homeless", (request, 0), what))
 
     def _late(self, at_ps: int) -> Iterator[str]:
         """What should have happened by now and has not."""

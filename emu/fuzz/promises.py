@@ -16,6 +16,7 @@ from attrs import define, field
 from emu.cluster import Cluster, to_ps
 from emu.fuzz.beliefs import Beliefs
 from emu.fuzz.given_up import GivenUp
+from emu.fuzz.held import Held
 from emu.fuzz.judge import Judged
 from emu.record import entries as e
 
@@ -28,6 +29,7 @@ def broken_promises(cluster: Cluster, run: Judged) -> Iterator[str]:
     yield from Promises(cluster, run).read()
     yield from Beliefs(cluster, run).read()
     yield from GivenUp(cluster, run).read()
+    yield from Held(cluster, run).read()
 
 
 @define(eq=False)

@@ -94,3 +94,13 @@ def test_two_caches_that_wait_for_each_others_blocks_do_not_for_ever(monkeypatch
     assert trial.clean
     monkeypatch.setattr(Standoff, "must_give_way", lambda *_: False)
     assert {"no-circular-wait", "all-finish", "machines-empty"} <= set(Trials().run(scenario).broken)
+
+
+def test_blocks_granted_to_who_waits_behind_one_that_gave_way_are_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = load(Path(__file__).parents[2] / "scenarios" / "regressions" / "grants_before_gave_way.toml")
+    trial = Trials().run(scenario)
+    given_up = [entry for entry in trial.entries if isinstance(entry, AttemptLost)]
+    assert [entry.reason for entry in given_up] == [Reason.GAVE_WAY], "one is enough"
+    assert trial.clean
+    monkeypatch.setattr(Standoff, "must_give_way", lambda *_: False)
+    assert {"liveness", "all-finish", "machines-empty"} <= set(Trials().run(scenario).broken)

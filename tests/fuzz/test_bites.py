@@ -51,6 +51,12 @@ BITES: tuple[tuple[str, str, str, dict[str, object]], ...] = (
     ("recomputing-uncounted", "0 sequences", rows((0.0, 300, 200), (0.0, 300, 200)), {"blocks": 45}),
     ("one-token-more", "", rows((0.0, 100, 20)), {"asked": 1}),
     (
+        "no-quarantine",
+        "was granted, expected 30",
+        rows((0.0, 1, 1)),
+        {"faults": '{ kind = "crash", machine = "prefill-0", at_s = 0.04, heal_after_s = 1.0 }', "only_split": True},
+    ),
+    (
         "never-unstranded",
         "has had no machine",
         rows((1.2, 100, 20)),
