@@ -61,6 +61,8 @@ class Cockpit(App[None]):
         self._shown: tuple[object, ...] = ()
         self._collections = gc.get_threshold()
         self._before_help = "cluster"
+        self._starting = False  # a run, beside the screens
+        self._left: int | None = None  # with which status, while one starts
         self._keys: dict[str, Callable[[], object]] = self._table()
 
     @property
@@ -100,7 +102,8 @@ class Cockpit(App[None]):
     def _frame(self) -> None:
         now_s = time.perf_counter()
         if self.operator is not None:
-            self._heed(self.operator)
+            if not self._starting:
+                self._heed(self.operator)
         elif self.player.live and self.player.reader.over:
             self.player.told(0, live=False)  # the run that was followed has ended
         if self.deck.message and now_s - self._said_s > SAY_S:
@@ -366,13 +369,25 @@ class Cockpit(App[None]):
             self._offer("do", [])
         elif self.player.follow and operator.running:
             operator.do(deed)
-        else:
-            try:
-                self.deck = operator.do_at(deed, self.player.at_ps, self.deck)
-            except Refusal as refused:
-                self.say(str(refused))
-                return
-            self.say(f"a run of its own from here on: {deed.words}; space lets it go")
+        elif not self._starting:
+            self._starting = True
+            self.say(f"a run that repeats this one up to here is started: {deed.words}")
+            self.run_worker(self._start_anew(operator, deed))
+
+    async def _start_anew(self, operator: Operator, deed: Deed) -> None:
+        """Beside the screens, which go on."""
+        old = self.deck
+        try:
+            self.deck = await asyncio.to_thread(operator.do_at, deed, old.player.at_ps, old)
+        except Refusal as refused:
+            self.say(str(refused))
+            return
+        finally:
+            self._starting = False
+            if self._left is not None:
+                self.leave(self._left)
+        old.player.reader.close()
+        self.say(f"a run of its own from here on: {deed.words}; space lets it go")
 
     def save(self) -> None:
         """The session as a scenario file, where a run is steered."""
@@ -395,6 +410,9 @@ class Cockpit(App[None]):
 
     def leave(self, status: int = 0) -> None:
         """End the run that was started here, and give the terminal back."""
+        if self._starting:
+            self._left = status  # a process that starts is ended when it is there
+            return
         if self.operator is not None:
             self.operator.close()
         self.exit(return_code=status)

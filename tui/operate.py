@@ -190,6 +190,7 @@ class Operator:
     def do_at(self, deed: Deed, at_ps: int, deck: Deck) -> Deck:
         """On a moment of the past: a run that repeats all up to there and goes on from there, held.
 
+        It takes as long as a process takes to start. The reader of `deck` is the caller's to close.
         Refusal: the scenario with it cannot be run.
         """
         at_us = -(-at_ps // _MICROSECOND_PS)
@@ -204,7 +205,6 @@ class Operator:
         check_deeds(with_deeds(self.scenario, struck, acted))
         self.struck, self.acted = struck, acted
         self._end()
-        deck.player.reader.close()
         self.digest = None
         self.folder = self._start(self.session(), until_ps=at_us * _MICROSECOND_PS, held=True)
         player = Player(Reader(self.folder, slo_of(self.scenario)), live=True, pace=deck.player.pace)

@@ -186,6 +186,7 @@ def test_a_session_is_stepped_struck_rewound_saved_and_run_again(tmp_path: Path)
         await until(pilot, lambda: "prefill-0 is down" in seen(app) or "✖ down" in seen(app))
         await pilot.press("x", "enter")  # the first that is offered there heals it
         await until(pilot, lambda: [each.kind for each in operator.acted] == ["heal"])
+        await until(pilot, lambda: "a run of its own from here on: heal it now" in seen(app))
         await until(pilot, lambda: app.player.end_ps >= 3 * 10**12)
         assert not app.deck.scene().view.crashes
         await pilot.press("space")

@@ -97,6 +97,7 @@ def test_acting_on_the_past_starts_a_run_that_repeats_it_and_goes_on(operator: O
     first = (operator.folder / "record.jsonl").read_bytes()
     moment = 3_123_456_789_012
     fresh = operator.do_at(Deed("", {"kind": "pause", "machine": "decode-0", "heal_after_s": 1.0}), moment, deck)
+    deck.player.reader.close()
     until(operator, fresh, lambda: fresh.player.end_ps >= moment)
     assert fresh.player.end_ps < moment + 10**11
     operator.hold(False)
