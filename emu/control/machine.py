@@ -254,6 +254,11 @@ class Machine:
         report = self.load_report(now, self.scheduler.decoder.settled)
         return (Report(Inventory(self.rules.index, report, self.attempts.holdings(), now)),)
 
+    def announce(self, cancel: Cancel) -> None:
+        """It has come, and waits for the end of the step under way, which is not to begin a hand-over that it ends."""
+        if cancel.term >= self.term:
+            self.sender.unwanted.update(filter(self.sender.open.__contains__, cancel.attempts))
+
     def _source_gone(self, message: SourceGone, now: int) -> tuple[Command, ...]:
         return self.attempts.source_gone(message, now) if message.term >= self.term else ()
 
@@ -261,6 +266,7 @@ class Machine:
         if message.term < self.term:
             return ()
         commands = self.attempts.cancelled(message, now)
+        self.sender.unwanted.clear()
         self._count_staying()
         return commands
 

@@ -17,6 +17,7 @@ from emu.control.machine_events import Drained, Event, PutFailed, Tick, Unwanted
 from emu.control.messages import (
     Acknowledge,
     Assign,
+    Cancel,
     Grant,
     Heartbeat,
     Inquire,
@@ -63,6 +64,7 @@ class MachineNode:
             Signal: self._signalled,
             Inquire: self._inquired,
             Drained: self._has_drained,
+            Cancel: self._cancel_comes,
         }
         ports.reports.register(self._index, self.load_report)
 
@@ -225,6 +227,10 @@ class MachineNode:
         if self.core.term > term:
             self._record(e.TermTaken(now, self._index, self.core.term))
         self._carry_out(commands)
+
+    def _cancel_comes(self, cancel: Cancel) -> None:
+        self.core.announce(cancel)
+        self.inbox.post(cancel)
 
     def _has_drained(self, drained: Drained) -> None:
         """It is taken at the next step boundary, and may be out of date by then."""

@@ -129,6 +129,13 @@ def _line(mode: str, *more: Fault) -> Scenario:
     )
 
 
+def _cut_short() -> Scenario:
+    """Each is cancelled while its cache leaves layer by layer."""
+    cancels = (Fault(kind="cancel", request=i, at_s=8.0 * i + 4.0) for i in range(REQUESTS))
+    size: dict[str, Any] = {"prompt_tokens": 1100, "output_tokens": 20, "apart_s": 8.0}
+    return _pair("cut-short", (_slow(80.0), *cancels), mode="layer-wise", max_flight_s=12.0, **size)
+
+
 def _fenced() -> Scenario:
     """Writes land after their destination's lease and their source's, of which the source is not told."""
     unheard = _all("lose", "Heartbeat", _SOURCE, _TARGET, count=10)
@@ -174,6 +181,7 @@ BUILT: Final[dict[str, tuple[Callable[[], Scenario], tuple[Move, ...]]]] = {
         ),
     ),
     "layers": (lambda: _line("layer-wise"), (("source", "granted", "stream"), ("source", "streaming", "compute"))),
+    "cut-short": (_cut_short, (("source", "streaming", "give up"),)),
     "leaving": (
         lambda: _line("serialized", *_cancels(2, 5.0)),
         (("source", "granted", "give up"), ("destination", "granted", "cancel")),

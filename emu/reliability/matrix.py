@@ -35,18 +35,14 @@ MESSAGE_OF: Final = {
 Move = tuple[str, str, str]  # table, state, event
 Cell = tuple[Move, str]  # and column
 _BY_ITSELF: Final = (
-    "the machine makes it itself, in the step of a prompt with one token to come; a Cancel waits for that step's end"
+    "the machine makes it itself, in the step of a prompt with one token to come; a Cancel ends who hands over by then"
 )
 UNREACHABLE: Final[dict[Cell, str]] = {
     (("source", "draining", "acknowledge"), "lease expires"): (
         "its destination has committed, which ends the lease there; that of the source is over when it drains"
     ),
     (("attempt", "prefilling", "prefilled"), "lease expires"): "it decodes where it is: no lease is ever out",
-    **{
-        (move, column): _BY_ITSELF
-        for move in (("attempt", "prefilling", "end"), ("source", "streaming", "give up"))
-        for column in ("lose", "duplicate")
-    },
+    **{(("attempt", "prefilling", "end"), column): _BY_ITSELF for column in ("lose", "duplicate")},
 }
 
 

@@ -66,6 +66,7 @@ class Sender:
     rights: Leases = field(init=False)  # to post puts, each since the destination's last word
     draining: Leases = field(init=False)  # how long what was given up may still be in flight, where that is bounded
     stale: bool = field(init=False, default=False)  # what is heard now was said long ago
+    unwanted: set[Key] = field(init=False, factory=set)  # their cancellation waits for the end of the step under way
     # of `open`, which may be thousands when prompts wait, those that each tick looks at
     _signalled: dict[Key, Outgoing] = field(init=False, factory=dict)  # all is posted
     _given_up: dict[Key, Outgoing] = field(init=False, factory=dict)  # and posted puts may still be under way
@@ -144,9 +145,12 @@ class Sender:
         return (self._signal(transfer, now),) if posted else (self._put(transfer), self._signal(transfer, now))
 
     def may_put(self, sequence: Sequence, now: int) -> bool:
-        """Whether the cache that has just been computed may be posted, or was, or nobody has said where to."""
-        transfer = self.open[key_of(sequence)]
-        return transfer.state is not Source.GRANTED or self.rights.holds(key_of(sequence), now)
+        """Whether the cache that has just been computed may be posted, or was, or nobody has said where to; none that
+        nobody wants any more."""
+        key = key_of(sequence)
+        if self.unwanted and key in self.unwanted:
+            return False
+        return self.open[key].state is not Source.GRANTED or self.rights.holds(key, now)
 
     def heard(self, message: Heartbeat, now: int) -> tuple[Command, ...]:
         """These are still wanted. One that was posted whole, and is still waited for, may have lost its signal, or is
