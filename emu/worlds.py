@@ -32,7 +32,7 @@ WORLDS: Final = (EMULATED, REAL, REAL_CPU)
 
 def world(name: str, profile: Path | None = None) -> Build:
     """How clusters are built in that world. `profile` names a folder to make: how long the world's own steps and copies
-    take is measured before the run, into steps.csv and copies.csv. Raises Refusal."""
+    take is measured before the run, into tables of which `emu calibrate` makes profiles. Raises Refusal."""
     if name == EMULATED:
         if profile is not None:
             raise Refusal(f"--profile-out {profile}", "expected --world real, since steps of a model are not measured")

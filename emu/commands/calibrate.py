@@ -245,7 +245,7 @@ def predict(model_config: str, hardware: str, tensor_parallel: int, out: Path, m
 @calibrate.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def link(folder: Path) -> None:
-    """Print what a hardware profile says of its link, from the tables of emu run --world real --profile-out FOLDER."""
+    """Print what a hardware profile says of its link and host, from what emu run --world real --profile-out wrote."""
     from emu.calibrate import link_fit
 
     click.echo(link_fit.as_toml(link_fit.link_tables(folder)), nl=False)

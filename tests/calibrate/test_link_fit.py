@@ -119,6 +119,25 @@ def test_tables_that_lack_something_are_refused(tmp_path: Path) -> None:
     (tmp_path / "prefills.csv").write_text("\n".join(row for row in rows if row.split(",")[1] != "0"))
     with pytest.raises(Refusal, match=r"prefills\.csv: expected prefills that begin as another ends, and others"):
         link_tables(tmp_path)
-    (tmp_path / "copies.csv").write_text("prompt_tokens\n512\n")
-    with pytest.raises(Refusal, match="expected the tables of emu run --profile-out"):
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("copies", "prompt_tokens\n512\n", r"copies\.csv:1: expected a column ms"),
+        ("turns", "sequences,over_ms\n1,0.1\n2\n", r"turns\.csv:3: expected a column over_ms"),
+        ("turns", "sequences,over_ms\n", r"turns\.csv: expected rows of over_ms"),
+        ("turns", "sequences,over_ms\n1,soon\n", r"expected the tables of emu run --profile-out \(could not convert"),
+        ("turns", "sequences,over_ms\n1,nan\n1,0\n", "expected the tables of emu run --profile-out"),
+        ("copies", None, r"copies\.csv: expected a table that can be read"),
+    ],
+)
+def test_a_broken_table_is_named(tmp_path: Path, name: str, text: str | None, line: str) -> None:
+    tables(tmp_path)
+    path = tmp_path / f"{name}.csv"
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    with pytest.raises(Refusal, match=line):
         link_tables(tmp_path)
