@@ -338,7 +338,8 @@ class Cockpit(App[None]):
 
     def _offer(self, title: str, found: list[Deed]) -> None:
         if self.operator is None:
-            self.say("a kept record takes no faults; emu watch SCENARIO.toml starts a run that does")
+            what = "a run that somebody else started" if self.player.live else "a kept record"
+            self.say(f"{what} takes no faults; emu watch SCENARIO.toml starts a run that does")
             return
 
         def chosen(answer: str | None) -> None:
@@ -393,7 +394,7 @@ class Cockpit(App[None]):
         """The session as a scenario file, where a run is steered."""
         operator = self.operator
         if operator is None:
-            self.say("nothing to save: this is a kept record")
+            self.say("nothing to save: nothing can be done to this run here")
             return
 
         def keep(answer: str | None) -> None:

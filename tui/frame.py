@@ -53,8 +53,10 @@ def _clock_line(scene: Scene, width: int) -> Line:
     now = scene.clock
     sign = "▶" if now.playing else "‖"
     asked = pace_word(now.pace)
-    slow = now.playing and not isinf(now.pace) and now.reached < 0.95 * now.pace
-    speed = f"{asked} (runs at x{now.reached:.3g})" if slow or (isinf(now.pace) and now.playing) else asked
+    slow = now.playing and now.reached > 0 and now.reached < 0.95 * now.pace
+    speed = f"{asked} (runs at x{now.reached:.3g})" if slow else asked
+    if now.live and now.follow and not now.steered:  # somebody else's pace
+        speed = f"x{now.reached:.3g}"
     state = "LIVE" if now.live and now.follow else "live, rewound" if now.live else "replay" if now.over else "record"
     if now.live and now.at_ps < now.repeats_ps:
         state = f"REPEATS up to {clock(now.repeats_ps)} s"

@@ -1,10 +1,12 @@
 """Every page as text: what it says at a moment, at any size, and what its keys lead to."""
 
-from math import log
+from math import inf, log
 from pathlib import Path
 from shutil import copytree, ignore_patterns
+from typing import Any
 
 import pytest
+from attrs import evolve
 from kept_runs import deck_of, faulty, hello
 
 from emu.commands.look import open_reader
@@ -12,6 +14,7 @@ from emu.view.reader import INDEX
 from emu.view.rows import NEVER
 from emu.view.survey import PS_PER_S
 from tui.deck import PAGES, Deck, violation
+from tui.frame import draw_screen
 from tui.glyphs import plain, width_of
 from tui.player import Player
 from tui.scene import Intent
@@ -254,3 +257,18 @@ def test_pages_take_no_key_that_they_do_not_name(page: str) -> None:
     for key in ("up", "down", "left", "right", "pageup", "pagedown", "enter", "o", "m", "x", "1", "n", "/"):
         if key not in deck.page.keys:
             assert deck.page.key(key, deck.scene()) is None
+
+
+def test_the_clock_says_what_speed_is_reached() -> None:
+    deck = deck_of(hello(), 1.8)
+    scene = deck.scene()
+
+    def clock(**values: Any) -> str:
+        return plain(draw_screen(evolve(scene, clock=evolve(scene.clock, **values)), deck.page, PAGES, 120, 30)[:1])
+
+    assert "x10 (runs at x4.2)" in clock(playing=True, pace=10.0, reached=4.2)
+    assert "unlimited (runs at x14)" in clock(playing=True, pace=inf, reached=14.0)
+    assert "(runs" not in clock(playing=True, pace=10.0, reached=9.9)
+    assert "(runs" not in clock(playing=True, pace=10.0, reached=0.0)  # not measured yet
+    assert "x4.2  LIVE" in clock(playing=True, live=True, follow=True, pace=1.0, reached=4.2)  # not ours to pace
+    assert "REPEATS up to 3.000 s" in clock(live=True, follow=True, steered=True, repeats_ps=3 * PS_PER_S)
