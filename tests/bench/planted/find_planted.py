@@ -1,17 +1,21 @@
 """How well the fuzzer finds bugs, measured: find_planted.py hunts, and tell_planted.py writes docs/bug_finding.md.
 
 Each planted bug is hunted with each seed, in a process of its own group of bugs, until it is found or the examples are
-used up. Results are kept as lines of JSON, so that a run that was interrupted goes on where it stopped.
+used up. Results are kept as lines of JSON, so that a run that was interrupted goes on where it stopped, and seeds of
+one state of the code add up. The order is fixed, seed after seed with a share of the clean examples behind each, and
+nothing that was found changes it: what `--minutes` cuts off is the end of that list.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -28,10 +32,10 @@ NAMES = {bug.name: bug for bug in BUGS}
 Result = dict[str, Any]
 
 
-def hunt(name: str | None, seed: int, examples: int, faults: int) -> Result:
-    """One planted bug (None: clean code), one seed."""
+def hunt(name: str | None, seed: int, examples: int, faults: int, shrinks: bool, code: str) -> Result:
+    """One planted bug (None: clean code), one seed, on this state of the code."""
     plans = fault_plans(faults) if faults else None
-    hunting = Hunt(anywhere(plans), seed=seed)
+    hunting = Hunt(anywhere(plans), seed=seed, shrinks=shrinks)
     began_s = time.process_time()
     alarms: list[Result] = []
     if name is None:
@@ -49,12 +53,13 @@ def hunt(name: str | None, seed: int, examples: int, faults: int) -> Result:
             hunting.accepts = lambda caught: _its_own(caught, planting)
             caught = hunting.go(Limits(examples=examples))
     tally = hunting.tally
-    result: Result = {"bug": name, "seed": seed, "faults": faults, "limit": examples, "examples": tally.examples}
+    result: Result = {"code": code, "bug": name, "seed": seed, "faults": faults, "limit": examples}
+    result["examples"] = tally.examples
     result |= {"runs": tally.runs, "requests": tally.requests, "struck": tally.struck, "pairs": len(tally.pairs)}
     result |= {"cpu_s": round(time.process_time() - began_s, 3), "found": caught is not None}
     if name is None:
         return result | {"found": bool(alarms), "alarms": alarms[:MOST_ALARMS], "alarmed": len(alarms)}
-    return result | ({} if caught is None else _size(caught))
+    return result | ({} if caught is None else _size(caught, shrinks))
 
 
 def _its_own(caught: Caught, planting: Planting) -> bool:
@@ -66,11 +71,12 @@ def _its_own(caught: Caught, planting: Planting) -> bool:
         planting.plant()
 
 
-def _size(caught: Caught) -> Result:
+def _size(caught: Caught, shrunk: bool) -> Result:
     scenario = caught.scenario
-    return {
-        "law": caught.finding.law,
-        "after": caught.after_examples,
+    found: Result = {"law": caught.finding.law, "after": caught.after_examples}
+    if not shrunk:
+        return found
+    return found | {
         "small_requests": len(scenario.workload.requests),
         "small_machines": sum(group.count for group in scenario.machines),
         "small_faults": len(scenario.faults),
@@ -90,6 +96,10 @@ def _size(caught: Caught) -> Result:
     help="So many examples in clean code, in hunts of as many as --examples says.",
 )
 @click.option("--jobs", type=click.IntRange(1), default=1)
+@click.option(
+    "--shrunk", type=click.IntRange(0), default=1, help="Findings of so many seeds, the first ones, are shrunk."
+)
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=None, help="Begin no hunt after so many.")
 @click.option("--bug", "only", multiple=True, type=click.Choice(sorted(NAMES)))
 @click.option("--kept", type=click.Path(path_type=Path), default=Path("tests/bench/planted/results.jsonl"))
 def main(
@@ -99,25 +109,52 @@ def main(
     faults: int,
     clean: int,
     jobs: int,
+    shrunk: int,
+    minutes: float | None,
     only: tuple[str, ...],
     kept: Path,
 ) -> None:
     """Hunt every planted bug with every seed, and add what came of it to the kept results."""
-    done = {(line["bug"], line["seed"], line["faults"], line["limit"]) for line in read(kept)}
+    code = state()
+    done = {
+        (line["bug"], line["seed"], line["limit"], line["faults"]) for line in read(kept) if line.get("code") == code
+    }
     work: list[tuple[str | None, int, int, int]] = []
-    for seed in range(first_seed, first_seed + seeds):
+    clean_hunts, of_seeds = -(-clean // examples), range(first_seed, first_seed + seeds)
+    for place, seed in enumerate(of_seeds):
         work += [(bug, seed, examples, faults) for bug in only or NAMES]
-    clean_hunts = -(-clean // examples)
-    work += [(None, CLEAN_SEEDS + seed, examples, faults) for seed in range(clean_hunts)]
-    work = [each for each in work if (each[0], each[1], each[3], each[2]) not in done]
+        share = range(place * clean_hunts // seeds, (place + 1) * clean_hunts // seeds)
+        work += [(None, CLEAN_SEEDS + number, examples, faults) for number in share]
+    work = [each for each in work if each not in done]
+    until_s = None if minutes is None else time.monotonic() + 60 * minutes
     kept.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs) as pool, kept.open("a") as file:
-        hunts = [pool.submit(hunt, *each) for each in work]
-        for number, future in enumerate(as_completed(hunts), 1):
-            result = future.result()
-            file.write(json.dumps(result) + "\n")
-            file.flush()
-            sys.stderr.write(f"{number} of {len(work)}: {result['bug']} {result.get('law', 'not found')}\n")
+        under_way: set[Future[Result]] = set()
+        for number, each in enumerate(work, 1):
+            if until_s is not None and time.monotonic() >= until_s:
+                break
+            under_way.add(pool.submit(hunt, *each, each[1] < shrunk, code))
+            if len(under_way) >= jobs:
+                done_now, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                _keep(done_now, file, f"{number} of {len(work)}")
+        _keep(wait(under_way).done, file, "the last")
+
+
+def _keep(hunts: Iterable[Future[Result]], file: TextIO, which: str) -> None:
+    for future in hunts:
+        result = future.result()
+        file.write(json.dumps(result) + "\n")
+        file.flush()
+        sys.stderr.write(f"{which}: {result['bug']} {result.get('law', 'not found')}\n")
+
+
+def state() -> str:
+    """Of the code: a digest of what is hunted and of what hunts."""
+    root = Path(__file__).parents[3]
+    digest = hashlib.blake2b(digest_size=6)
+    for path in (*sorted((root / "emu").rglob("*.py")), *sorted(Path(__file__).parent.glob("planted*.py"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def read(kept: Path) -> list[Result]:

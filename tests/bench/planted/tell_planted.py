@@ -14,6 +14,12 @@ from bench.planted.misses import WHY
 
 HERE = Path(__file__).parent
 SMALLEST = "smallest: requests, machines, faults, late messages"
+SIZES = {
+    "small_requests": "requests",
+    "small_machines": "machines",
+    "small_faults": "faults",
+    "small_delays": "late messages",
+}
 DOC = HERE.parents[2] / "docs" / "bug_finding.md"
 
 
@@ -41,9 +47,8 @@ def row(name: str, results: Sequence[Result]) -> str:
         cpu_s = sum(result["cpu_s"] for result in results) / len(results)
         return f"| `{name}` | {kind} | {share} | - | {cpu_s:.1f} | - | {bug.what} |"
     after, cpu_s = median(hit["after"] for hit in hits), median(hit["cpu_s"] for hit in hits)
-    sizes = [median(hit[key] for hit in hits) for key in ("small_requests", "small_machines", "small_faults")]
-    delays = median(hit["small_delays"] for hit in hits)
-    size = " ".join(f"{each:g}" for each in (*sizes, delays))
+    shrunk = [hit for hit in hits if "small_requests" in hit]
+    size = " ".join(f"{median(hit[key] for hit in shrunk):g}" for key in SIZES) if shrunk else "-"
     laws = ", ".join(sorted({hit["law"] for hit in hits}))
     return f"| `{name}` | {kind} | {share} | {after:g} | {cpu_s:.1f} | {size} | {bug.what}: {laws} |"
 
@@ -56,29 +61,23 @@ def page(results: Sequence[Result]) -> Iterator[str]:
     by_bug = {name: found for name, found in by_bug.items() if found}
     found = [name for name, hunts in by_bug.items() if any(map(genuine, hunts))]
     hits = [result for result in planted if genuine(result)]
+    shrunk = [hit for hit in hits if "small_requests" in hit]
     yield from (HERE / "bug_finding_head.md").read_text().splitlines()
     seeds = sorted({len(hunts) for hunts in by_bug.values()})
     limits = sorted({result["limit"] for result in planted})
     most, cpu_s = " or ".join(map(str, limits)), sum(result["cpu_s"] for result in planted)
     yield (
         f"Run: {len(planted)} hunts of {len(by_bug)} planted bugs, {' or '.join(map(str, seeds))} seeds each, at most "
-        f"{most} examples a hunt, {cpu_s:.0f} CPU seconds."
+        f"{most} examples a hunt, {cpu_s:.0f} CPU seconds, all on one state of the code ({planted[-1]['code']})."
     )
     yield ""
     equal = [name for name in by_bug if name not in found and WHY.get(name, "").startswith("changes nothing")]
     yield (
         f"**Found by at least one seed: {len(found)} of {len(by_bug)}"
         f" ({len(found) / (len(by_bug) - len(equal)):.0%} of the {len(by_bug) - len(equal)} that change anything).** "
-        f"Of all hunts {sum(map(genuine, planted)) / len(planted):.0%} found theirs. Median smallest case: "
-        + ", ".join(
-            f"{median(hit[key] for hit in hits):g} {word}"
-            for key, word in (
-                ("small_requests", "requests"),
-                ("small_machines", "machines"),
-                ("small_faults", "faults"),
-                ("small_delays", "late messages"),
-            )
-        )
+        f"Of all hunts {sum(map(genuine, planted)) / len(planted):.0%} found theirs. Median smallest case of the "
+        f"{len(shrunk)} findings that were shrunk: "
+        + ", ".join(f"{median(hit[key] for hit in shrunk):g} {word}" for key, word in SIZES.items())
         + "."
     )
     yield ""
@@ -139,7 +138,7 @@ def mutation(mutants: Sequence[Result]) -> Iterator[str]:
     yield (
         f"{len(killed)} of {len(mutants)} first-order mutants of emu/control and emu/node were killed by 120 examples "
         f"each ({low:.0%} to {high:.0%}), without faults. The sample is small and older than the hunts above, before "
-        "promises were judged; the survivors are not sorted yet:"
+        "promises and load reports were judged and faults struck; the survivors are not sorted yet:"
     )
     yield ""
     for mutant in mutants:
@@ -151,7 +150,8 @@ def mutation(mutants: Sequence[Result]) -> Iterator[str]:
 @click.option("--kept", "files", multiple=True, type=click.Path(path_type=Path), default=(HERE / "results.jsonl",))
 def main(files: tuple[Path, ...]) -> None:
     """Write docs/bug_finding.md from the results that were kept."""
-    lines = list(page([result for file in files for result in read(file)]))
+    results = [result for file in files for result in read(file)]
+    lines = list(page([result for result in results if result["code"] == results[-1]["code"]]))
     looked, mutants = read(HERE / "examples.jsonl"), read(HERE / "mutants.jsonl")
     lines += [*(seen_by_examples(looked) if looked else ()), *(mutation(mutants) if mutants else ())]
     DOC.write_text("\n".join(lines) + "\n")

@@ -6,6 +6,7 @@ import pytest
 
 from bench.planted.planted_bugs import BUGS
 from bench.planted.planting import NotThere, Planted, _find, planted
+from bench.planted.reach_planted import changed
 from emu.control.blocks import BlockPool
 
 
@@ -41,3 +42,10 @@ def test_what_has_changed_cannot_be_planted() -> None:
     with pytest.raises(NotThere), planted(bug):
         pass
     assert inspect.getsource(BlockPool.lend) == before
+
+
+def test_what_a_bug_reaches_is_counted() -> None:
+    """One of every block that is lent, and one that nothing can reach: owners let go of no block that is pinned."""
+    counts = changed(("block-too-many", "unpin-forgets"), 12)
+    assert counts["block-too-many"] > 6
+    assert not counts["unpin-forgets"]
