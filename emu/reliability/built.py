@@ -184,11 +184,12 @@ BUILT: Final[dict[str, tuple[Callable[[], Scenario], tuple[Move, ...]]]] = {
     "cut-short": (_cut_short, (("source", "streaming", "give up"),)),
     "leaving": (
         lambda: _line("serialized", *_cancels(2, 5.0)),
-        (("source", "granted", "give up"), ("destination", "granted", "cancel")),
+        (("source", "granted", "give up"), ("destination", "granted", "cancel"), ("attempt", "queued", "end")),
     ),
     "fenced": (_fenced, (("destination", "fenced", "signal"),)),
     "abandoned": (_abandoned, (("destination", "fenced", "abandon"),)),
     "ungranted": (_ungranted, (("source", "open", "compute"),)),
+    "waiting": (lambda: _full("put", _slow(80.0), *_cancels(2, 2.0)), (("source", "open", "give up"),)),
     "full": (lambda: _full("put"), (("destination", "queued", "lend"),)),
     "offered": (lambda: _full("get"), (("source", "computed", "acknowledge"),)),
     "withdrawn": (lambda: _full("get", *_cancels(2, 4.5)), (("source", "computed", "withdraw"),)),
