@@ -77,8 +77,7 @@ class Handover:
         request, receiver = offer.request, self.receiver
         if not isinstance(receiver, Fetching) or (request.request_id, offer.attempt) in self.attempts.barred:
             return ()
-        blocks = self.scheduler.blocks_to_decode(request.prompt_tokens, request.max_tokens)
-        return receiver.offered(offer, blocks, now) + self.grants(now)
+        return receiver.offered(offer, now) + self.grants(now)
 
     def abandoned(self, message: Abandon, now: int) -> tuple[Command, ...]:
         """The other end's last word: nothing more is put there, or read from here."""

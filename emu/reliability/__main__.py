@@ -17,7 +17,7 @@ from typing import Any
 
 from emu.refusal import Refusal
 from emu.reliability.page import page
-from emu.reliability.parts import BUILT_FOR, Size, built_by, curves, made, matrix, names, tables, tally
+from emu.reliability.parts import BUILT_FOR, PLANS, Size, curves, made, matrix, names, others, tables, tally
 from emu.sweep.journal import Journal
 from emu.sweep.version import program_version
 
@@ -66,7 +66,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0, help="of arrivals in each whole cluster")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="pieces that are made at once")
     parser.add_argument("--minutes", type=float, help="after which the page is made of what there is; 0: at once")
-    parser.add_argument("--only", choices=(BUILT_FOR,), default="", help="these pieces, whoever has made the others")
+    parser.add_argument(
+        "--only", choices=(BUILT_FOR, PLANS), default="", help="these pieces, whoever has made the others"
+    )
     parser.add_argument("--keep", type=Path, help="where pieces are kept [results/reliability/PROGRAM]")
     parser.add_argument("--out", type=Path, default=Path("docs/reliability.md"))
     arguments = parser.parse_args()
@@ -91,7 +93,17 @@ def main() -> int:
         return 130
     cells, moves, plans, runs = tables(kept), matrix(kept), tally(kept), curves(kept)
     arguments.out.write_text(
-        page(cells, moves, plans, runs, size, kept["program"]["program"], complete=complete, built=built_by(kept))
+        page(
+            cells,
+            moves,
+            plans,
+            runs,
+            size,
+            kept["program"]["program"],
+            complete=complete,
+            built=others(kept, BUILT_FOR),
+            drew=others(kept, PLANS),
+        )
     )
     bad = any(cell.bad for found in cells.values() for cell in found.values())
     return int(bad or bool(moves.broken or plans.bad) or any(curve.broken for curve in runs))

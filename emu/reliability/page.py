@@ -32,8 +32,9 @@ def page(
     *,
     complete: bool,
     built: str = "",
+    drew: str = "",
 ) -> str:
-    """All of it, as Markdown; `built` is the program that made the built worlds, if that is another."""
+    """All of it, as Markdown; `built` is the program that made the built worlds, `drew` the plans, if it is another."""
     asked = f"--plans {size.plans} --worlds {size.worlds} --seconds {size.seconds:g}"
     less = (
         ""
@@ -60,7 +61,7 @@ def page(
             _grid(cells, kinds),
             _rest(cells, kinds),
         ]
-    parts += [_costs(tables), _moves(matrix, built), _drawn(tally)]
+    parts += [_costs(tables), _moves(matrix, built), _drawn(tally, drew)]
     runs = list(curves)
     parts += [_curve(curve) for curve in runs] + _overload(runs)
     return "\n\n".join(parts) + "\n"
@@ -136,14 +137,15 @@ def _moves(matrix: Matrix, built: str) -> str:
     )
 
 
-def _drawn(tally: Tally) -> str:
+def _drawn(tally: Tally, drew: str) -> str:
+    by = f" by the program {drew}" if drew else ""
     share = 100 * tally.struck_live / max(1, tally.plans)
     bound_s = orphans.bound_s(evolve(draw_scenario(0), faults=()))
     held = "within" if tally.longest_orphan_s <= bound_s else "beyond"
     bad = "\n".join(f"- seed {seed}: {what}" for seed, what in tally.bad[:40]) or "None broke anything."
     return (
         "## Drawn plans\n\n"
-        f"{tally.plans} plans, drawn from seeds by `emu.scenario.draw`, each against a small cluster of its own; "
+        f"{tally.plans} plans, drawn from seeds by `emu.scenario.draw`, each against a small cluster of its own{by}; "
         f"{tally.struck_live} of them ({share:.1f} %) struck a live request. {tally.requests} requests had to "
         f"complete, {tally.lost} were lost, {tally.corrupted} answers were corrupted; the longest orphan lasted "
         f"{tally.longest_orphan_s:.2f} s, {held} the {bound_s:.1f} s of a lease and a sweep by the slowest clock. "

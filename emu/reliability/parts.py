@@ -29,6 +29,7 @@ AIMED_AT: Final = 3  # requests in each phase, for each kind
 CAPACITY_RPS: Final = 24.0  # where the goodput of overload.toml's machines peaks
 
 BUILT_FOR: Final = "built/"
+PLANS: Final = "plans/"
 
 Kept = Mapping[str, dict[str, Any]]
 
@@ -52,7 +53,7 @@ def names(size: Size) -> Iterator[tuple[str, ...]]:
     for first in range(0, len(pieces), ROUND):
         yield tuple(pieces[first : first + ROUND])
     yield tuple(f"{BUILT_FOR}{name}" for name in BUILT)
-    yield tuple(f"plans/{first}" for first in range(0, size.plans, BATCH))
+    yield tuple(f"{PLANS}{first}" for first in range(0, size.plans, BATCH))
 
 
 def made(name: str, size: Size, full: frozenset[tuple[Any, str]]) -> dict[str, Any]:
@@ -68,7 +69,8 @@ def made(name: str, size: Size, full: frozenset[tuple[Any, str]]) -> dict[str, A
     if kind == "built":
         return {**fill_built(rest, full).document(), "program": program_version()}
     if kind == "plans":
-        return batch(int(rest), min(int(rest) + BATCH, size.plans)).document()
+        document = batch(int(rest), min(int(rest) + BATCH, size.plans)).document()
+        return {**document, "program": program_version()}
     return CURVES[rest](size).document()
 
 
@@ -90,15 +92,15 @@ def matrix(kept: Kept) -> Matrix:
     return total
 
 
-def built_by(kept: Kept) -> str:
-    """The programs that made the pieces of built worlds, if they are others than that of all the rest."""
-    made_by = {document["program"] for document in _those(kept, BUILT_FOR)}
+def others(kept: Kept, prefix: str) -> str:
+    """The programs that made these pieces, if they are others than that of all the rest."""
+    made_by = {document["program"] for document in _those(kept, prefix)}
     return ", ".join(sorted(made_by - {kept.get("program", {}).get("program")}))
 
 
 def tally(kept: Kept) -> Tally:
     total = Tally()
-    for document in _those(kept, "plans/"):
+    for document in _those(kept, PLANS):
         total.add(Tally.of(document))
     return total
 

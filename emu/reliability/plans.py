@@ -36,6 +36,7 @@ class Tally:
     @classmethod
     def of(cls, document: dict[str, Any]) -> Tally:
         """What `document` gave."""
+        document = {name: value for name, value in document.items() if name != "program"}
         bad = [(seed, what) for seed, what in document["bad"]]
         counted = {name: Counter(document[name]) for name in ("kinds", "killed")}
         return cls(**{**document, **counted, "bad": bad})

@@ -45,6 +45,9 @@ HOOKS: Final = (
 )
 """What happens to a request while it is open; a fault hangs on one of them."""
 
+_MESSAGES: Final = (*(40 * ("Assign", "Reserve", "Acknowledge")), *ON_WIRE)
+"""Most of those that are lost, late or doubled are of those that every request leads to."""
+
 _AFTER_S: Final = (None, None, 0.0001, 0.001, 0.01, 0.1)
 _HEAL_S: Final = (0.05, 0.3, 1.0, 3.0)
 _SHAPES: Final = ((1, 1, 0), (2, 1, 0), (1, 2, 0), (2, 2, 0), (1, 1, 1), (0, 0, 2))
@@ -102,7 +105,8 @@ def draw_plan(seed: int, scenario: Scenario, most: int = 3, kinds: tuple[FaultKi
     names = machine_names(scenario)
     requests = len(scenario.workload.requests) or 10
     error = scenario.transfer.clock_error
-    plan = [_fault(draws, names, requests, kinds, error) for _ in range(draws.randrange(1, most + 1))]
+    hooks = HOOKS if scenario.transfer.direction == "put" else tuple(name for name in HOOKS if name != "Granted")
+    plan = [_fault(draws, names, requests, kinds, error, hooks) for _ in range(draws.randrange(1, most + 1))]
     away = {fault.machine for fault in plan if fault.kind == "drain"}
     poisons = [fault for fault in plan if fault.kind == "poison"]
     kept = tuple(
@@ -120,13 +124,18 @@ def _spared(machine: str | None, names: tuple[str, ...], away: set[str | None]) 
 
 
 def _fault(
-    draws: random.Random, names: tuple[str, ...], requests: int, kinds: tuple[FaultKind, ...], error: float
+    draws: random.Random,
+    names: tuple[str, ...],
+    requests: int,
+    kinds: tuple[FaultKind, ...],
+    error: float,
+    hooks: tuple[str, ...],
 ) -> Fault:
     kind = draws.choice(kinds)
     machine, heal_after_s = draws.choice(names), draws.choice(_HEAL_S)
     other = draws.choice([name for name in names if name != machine])
     counted: dict[str, Any] = {"nth": draws.randrange(1, 4), "count": draws.choice((1, 1, 2))}
-    when = _when(draws, requests, HOOKS[:4] if machine.startswith("mixed") else HOOKS)
+    when = _when(draws, requests, HOOKS[:4] if machine.startswith("mixed") else hooks)
     make: dict[str, Callable[[], Fault]] = {
         "crash": lambda: Fault(kind="crash", machine=machine, heal_after_s=heal_after_s, **when),
         "restart": lambda: Fault(kind="restart", machine=machine, startup_s=heal_after_s, **when),
@@ -155,7 +164,7 @@ def _fault(
         return Fault(kind=kind, **counted)
     if kind in ("lose", "duplicate", "delay", "reorder"):
         by_s = draws.choice((0.001, 0.05, 2.0)) if kind == "delay" else None
-        return Fault(kind=kind, message=draws.choice(ON_WIRE), by_s=by_s, **counted)
+        return Fault(kind=kind, message=draws.choice(_MESSAGES), by_s=by_s, **counted)
     return Fault(kind=kind, machine=machine, heal_after_s=heal_after_s, **when)
 
 

@@ -15,7 +15,7 @@ from emu.reliability.cells import base
 from emu.reliability.matrix import Matrix
 from emu.reliability.orphans import bound_s
 from emu.reliability.page import page
-from emu.reliability.parts import CURVES, DIRECTIONS, ROUND, Size, built_by, made, matrix, names, tables, tally
+from emu.reliability.parts import CURVES, DIRECTIONS, ROUND, Size, made, matrix, names, others, tables, tally
 from emu.reliability.plans import BATCH, batch
 from emu.scenario.draw import KINDS, draw_scenario
 from emu.scenario.schema import Fault
@@ -93,7 +93,7 @@ def test_built_worlds_are_made_again_without_the_rest_and_say_by_whom(
         journal.add("program", {"program": "another"})
         assert not command.make(Size(1, 0, 1.0), journal, 1, float("inf"), "built/")
         assert "plans/0" not in journal.results
-        assert built_by(journal.results) == "mine"
+        assert others(journal.results, "built/") == "mine"
         written = page(
             {}, matrix(journal.results), tally({}), [], Size(1, 0, 1.0), "another", complete=True, built="mine"
         )

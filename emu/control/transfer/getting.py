@@ -172,8 +172,9 @@ class Fetching(Receiver):
         """Its source, which was to compute it, has been silent for as long as a lease."""
         return self.give_up(key, now)
 
-    def offered(self, offer: Offer, blocks: int, now: int) -> tuple[Command, ...]:
-        """A cache is there to be read: it waits its turn for blocks."""
+    def offered(self, offer: Offer, now: int) -> tuple[Command, ...]:
+        """A cache is there to be read: it waits its turn for blocks. One that no router has announced here is no matter
+        of ours: its offer is older than this process, or the announcement was lost, and others give it up."""
         key = (offer.request.request_id, offer.attempt)
         if key in self.early:
             self.early.end(key)
@@ -181,13 +182,9 @@ class Fetching(Receiver):
         if key in self.committed:
             return (Send(offer.machine, Acknowledge(*key, self.here, self.layers, (), now)),)
         wanted = self.open.get(key)
-        if self.stale or (isinstance(wanted, Wanted) and wanted.offer is not None):
+        if self.stale or not isinstance(wanted, Wanted) or wanted.offer is not None:
             return ()  # it may have been taken back, and is made again if not; or it is the same again
         self.rights.grant(key, now)
-        if wanted is None:
-            wanted = self.open[key] = Wanted(Reserve(offer.request, offer.attempt, 0, offer.machine, now), blocks)
-            self.queued_blocks += blocks
-        assert isinstance(wanted, Wanted)
         self.leases.end(key)
         wanted.offer = offer
         wanted.reserve = wanted.reserve._replace(sent_ps=offer.sent_ps)
@@ -300,8 +297,6 @@ class Fetching(Receiver):
 
     def _lacks(self, key: Key) -> bool:
         wanted = self.open.get(key)
-        if wanted is None:
-            return key not in self.committed and key not in self.early
         return isinstance(wanted, Wanted) and wanted.offer is None
 
     def _over_ps(self, incoming: Incoming) -> int:
