@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 from attrs import evolve
 
@@ -85,9 +85,8 @@ def draw_scenario(seed: int) -> Scenario:
             resume=draws.choice(("scratch", "scratch", "delivered")),
         ),
         scheduler=Scheduler(decode_batch=draws.choice((2, 512))),
-        transfer=Transfer(
-            direction="put" if random.Random(f"{seed}/direction").random() < 0.7 else "get",
-            mode=draws.choice(("auto", "serialized", "layer-wise")),
+        transfer=evolve(
+            _of_direction(seed, draws.choice(("auto", "serialized", "layer-wise"))),
             lease_s=10.0,
             heartbeat_s=2.0,
             max_flight_s=3.0,
@@ -97,6 +96,13 @@ def draw_scenario(seed: int) -> Scenario:
         run=RunLimits(liveness_s=60.0),
     )
     return evolve(scenario, faults=draw_plan(seed, scenario))
+
+
+def _of_direction(seed: int, mode: Literal["auto", "serialized", "layer-wise"]) -> Transfer:
+    """Three in ten clusters read, and nothing is read under a prefill."""
+    if random.Random(f"{seed}/direction").random() < 0.7:
+        return Transfer(mode=mode)
+    return Transfer(direction="get", mode="auto" if mode == "auto" else "serialized")
 
 
 def draw_plan(seed: int, scenario: Scenario, most: int = 3, kinds: tuple[FaultKind, ...] = KINDS) -> tuple[Fault, ...]:
