@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -36,8 +35,6 @@ from tui.widgets.canvas import Canvas
 FRAMES_PER_S: Final = 20
 SLICE_S: Final = 0.004  # of reading, before keys and screens have their turn
 IDLE_S: Final = 0.01  # where there is nothing to read
-GIVE_WAY_S: Final = 0.04  # in which a key that came is shown
-SWITCH_S: Final = 0.001  # after which the thread that reads keys, or writes to the terminal, has its turn
 SAY_S: Final = 6.0  # how long a message stays
 ENDS: Final = (signal.SIGTERM, signal.SIGHUP)
 COLLECT: Final = (10_000, 50, 1000)  # little at a time: what is read and drawn makes no circles
@@ -60,10 +57,9 @@ class Cockpit(App[None]):
         self._palette = Palette(theme)
         self._canvas = Canvas(self._palette)
         self._then_s = time.perf_counter()
-        self._said_s = self._drawn_s = self._keys_first_s = 0.0
+        self._said_s = self._drawn_s = 0.0
         self._shown: tuple[object, ...] = ()
         self._collections = gc.get_threshold()
-        self._switch_s = sys.getswitchinterval()
         self._before_help = "cluster"
         self._starting = False  # a run, beside the screens
         self._left: int | None = None  # with which status, while one starts
@@ -81,8 +77,6 @@ class Cockpit(App[None]):
         self._collections = gc.get_threshold()
         gc.freeze()  # what is there stays; looking through it took a tenth of a second now and then
         gc.set_threshold(*COLLECT)
-        self._switch_s = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_S)
         if not self.is_headless:  # the terminal is given back, and the run ended, whoever asks for it
             for signum in ENDS:
                 asyncio.get_running_loop().add_signal_handler(signum, self.leave, 128 + signum)
@@ -91,16 +85,12 @@ class Cockpit(App[None]):
 
     def on_unmount(self) -> None:
         gc.set_threshold(*self._collections)
-        sys.setswitchinterval(self._switch_s)
         gc.unfreeze()
 
     async def _read(self) -> None:
         """Read and play in slices, for as long as there is a screen: what keys ask for never waits for a long piece."""
         while True:
             now_s = time.perf_counter()
-            if now_s < self._keys_first_s:
-                await asyncio.sleep(GIVE_WAY_S / 10)
-                continue
             wall_s, self._then_s = now_s - self._then_s, now_s
             more = False
             try:
@@ -108,12 +98,6 @@ class Cockpit(App[None]):
             except Refusal as refused:
                 self.say(str(refused))
             await asyncio.sleep(0 if more else IDLE_S)
-
-    async def on_event(self, event: events.Event) -> None:
-        """A key or a click passes through several queues: until it shows, nothing is read in between."""
-        if isinstance(event, (events.Key, events.MouseDown)):
-            self._keys_first_s = time.perf_counter() + GIVE_WAY_S
-        await super().on_event(event)
 
     def _frame(self) -> None:
         now_s = time.perf_counter()

@@ -172,7 +172,9 @@ class Scheduler:
         """That attempt, if it waits for a prefill here, decodes here or is ready to; to be asked between steps."""
         decoder, queue = self.decoder, self.prefills
         running = decoder.running.get(request_id)
-        waiting = (*decoder.ready, *queue.preempted, *queue.waiting) if running is None else (running,)
+        if running is not None and running.attempt == attempt:
+            return running
+        waiting = (*decoder.ready, *queue.preempted, *queue.waiting)  # another attempt may, while one decodes
         mine = (s for s in waiting if s.request.request_id == request_id and s.attempt == attempt)
         return next(mine, None)
 

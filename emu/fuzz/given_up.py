@@ -135,6 +135,9 @@ class GivenUp:
             self._died(entry)
         elif isinstance(entry, e.MachineBack):
             self._back(entry)
+        elif isinstance(entry, e.MachineCrashed | e.MachineLeft):
+            for attempt in self.open.values():
+                attempt.here &= attempt.prefill != entry.machine
         elif isinstance(entry, e.FaultStruck) and entry.kind in _REPEATED:
             self.struck += 1
         elif isinstance(entry, e.Queued | e.Committed | e.Released | e.AttemptEnded | e.AttemptLost):
@@ -183,7 +186,7 @@ class GivenUp:
 
     def _back(self, entry: e.MachineBack) -> None:
         self.dead.pop(entry.machine, None)
-        if not self.heard or self.dead:
+        if not self.heard or self.dead or self.poisoned:  # a suspect waits on purpose
             return
         for request, number in self.latest.items():
             if number < _SUSPECTED and self.open[request, number].lost_ps >= 0:

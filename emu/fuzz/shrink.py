@@ -7,12 +7,17 @@ its default back. A candidate is kept where it is simpler and still broken in th
 from __future__ import annotations
 
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from attrs import define, evolve, field, fields
 
+from emu.fuzz.keep import scenario_text
+from emu.refusal import Refusal
+from emu.scenario.load import from_document
 from emu.scenario.schema import Delay, Fault, Network, Router, Row, RunLimits, Scenario, Scheduler, Transfer
 
 SECTIONS: Final = ("router", "scheduler", "transfer", "network", "run")
@@ -53,7 +58,7 @@ class Shrinker:
             if self.tries >= MOST_TRIES or time.process_time() > until_s:
                 return None
             self.tries += 1
-            if self.fails(candidate):
+            if self.fails(candidate) and _loads(candidate):
                 return candidate
         return None
 
@@ -100,6 +105,15 @@ class Shrinker:
         yield evolve(scenario, workload=evolve(scenario.workload, max_tokens=base.workload.max_tokens))
         pairs = zip(scenario.machines, base.machines, strict=True)
         yield evolve(scenario, machines=tuple(evolve(mine, kv_blocks=own.kv_blocks) for mine, own in pairs))
+
+
+def _loads(scenario: Scenario) -> bool:
+    """Whether a file that says this is taken, and not refused."""
+    try:
+        from_document(tomllib.loads(scenario_text(scenario)), Path("smaller.toml"))
+    except Refusal:
+        return False
+    return True
 
 
 def plain(scenario: Scenario) -> Scenario:

@@ -105,16 +105,14 @@ class Reader:
         ends = None if budget_s is None else time.perf_counter() + budget_s
         front = self._front
         while until_ps is None or front.at_ps <= until_ps:
-            if self._since >= EVERY_ENTRIES:  # a step of its own: it takes as long as several pieces
-                self._index.add(front.at_ps, self._read, front.entries, snapshot.dump(front))
-                self._since = 0
-                if ends is not None and time.perf_counter() >= ends:
-                    return True
             piece = self._pieces.after(self._read)
             if not piece.entries:
                 return False
             self._fold(piece.entries)
             self._read = piece.end
+            if self._since >= EVERY_ENTRIES:
+                self._index.add(front.at_ps, self._read, front.entries, snapshot.dump(front))
+                self._since = 0
             if front.over:
                 self._keep()
                 return False

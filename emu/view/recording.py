@@ -15,7 +15,7 @@ from emu.record.start import RunStarted
 from emu.refusal import Refusal
 
 RECORD: Final = "record.jsonl"
-PIECE_BYTES: Final = 1 << 14  # a millisecond of decoding and folding
+PIECE_BYTES: Final = 1 << 16
 _LONGEST_LINE: Final = 1 << 24
 
 

@@ -11,7 +11,7 @@ from emu.fuzz.keep import junit, scenario_text
 from emu.fuzz.shrink import Shrinker, plain
 from emu.fuzz.strategies import clusters, fault_plans, situations
 from emu.scenario.load import load
-from emu.scenario.schema import Scenario
+from emu.scenario.schema import MachineGroup, Row, Scenario, Transfer, WorkloadSource
 
 SITUATIONS = clusters().flatmap(lambda base: situations(base, fault_plans()))
 
@@ -50,3 +50,16 @@ def test_a_junit_file_is_xml_whatever_was_found() -> None:
     root = ElementTree.fromstring(junit("a & b", 10, 1.5, [(finding, "a < b\x1b[0m")]).encode())
     assert root.attrib["failures"] == "1"
     assert root.find("testcase/failure") is not None
+
+
+def test_what_is_left_is_never_refused() -> None:
+    """Lease and heartbeat shrink one by one, and a heartbeat longer than its lease is no scenario."""
+    base = Scenario(
+        name="pair",
+        model="llama2-70b",
+        machines=(MachineGroup(pool="mixed", hardware="dgx-h100", count=1, tensor_parallel=8),),
+        workload=WorkloadSource(requests=(Row(at_s=0.0, prompt_tokens=100, output_tokens=2),)),
+    )
+    drawn = evolve(base, transfer=Transfer(lease_s=0.2, heartbeat_s=0.05))
+    small = Shrinker(base, lambda candidate: candidate.transfer.lease_s < 1.0).shrink(drawn)
+    assert small.transfer.heartbeat_s < small.transfer.lease_s == 0.2

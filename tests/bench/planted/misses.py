@@ -1,4 +1,4 @@
-"""Why some planted bugs were not found: read, bug by bug, after the hunts."""
+"""Why some planted bugs were not found, and mutants not killed: read, one by one, after the hunts."""
 
 WHY = {
     "free-while-pinned": "changes nothing: owners let go after the last put ended, and a pin is never the last hold. "
@@ -17,3 +17,6 @@ WHY = {
     "old-epochs-admitted": "Seldom reached: a message must be under way while its machine is dead and comes back.",
     "acknowledged-once": "Seldom judged: it changes 4 records of 300, most where a lease ends what is not said again.",
 }
+
+SORTED: dict[str, str] = {}
+"""Surviving mutants by what differs: equivalent, time only, or missed."""

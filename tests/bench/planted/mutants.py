@@ -1,6 +1,6 @@
 """The mutation score of the fuzzer: first-order mutants of emu/control and emu/node that it kills, made by cosmic-ray.
 
-    python -m bench.planted.mutants --count 300 --examples 300
+    python -m bench.planted.mutants --count 300 --examples 120 [--minutes M]
 
 A mutant is drawn as a module (by its length), one of cosmic-ray's operators that applies there, and an occurrence. Each
 is hunted in a process of its own, whose import of that one module reads otherwise; no file is changed. What differs in
@@ -138,17 +138,27 @@ def hunted(mutant: Mutant, examples: int, faults: int) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         law = "never ends"
     result: dict[str, Any] = {"module": mutant.module, "operator": mutant.operator, "occurrence": mutant.occurrence}
+    result |= {"examples": examples, "faults": faults}
     return result | {"killed": law, "wall_s": round(time.monotonic() - began_s, 1), "difference": mutant.difference()}
 
 
 @click.command()
 @click.option("--count", type=click.IntRange(1), default=300)
 @click.option("--examples", type=click.IntRange(1), default=300)
-@click.option("--faults", type=click.IntRange(0), default=0)
+@click.option("--faults", type=click.IntRange(0), default=2)
 @click.option("--seed", type=int, default=0)
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=None, help="Begin no mutant after so many.")
 @click.option("--one", nargs=5, type=str, hidden=True)
 @click.option("--kept", type=click.Path(path_type=Path), default=Path(__file__).parent / "mutants.jsonl")
-def main(count: int, examples: int, faults: int, seed: int, one: tuple[str, ...] | None, kept: Path) -> None:
+def main(
+    count: int,
+    examples: int,
+    faults: int,
+    seed: int,
+    minutes: float | None,
+    one: tuple[str, ...] | None,
+    kept: Path,
+) -> None:
     """Draw mutants, hunt each, and add what came of it to the kept results."""
     if one:
         module, operator, occurrence, *numbers = one
@@ -156,8 +166,9 @@ def main(count: int, examples: int, faults: int, seed: int, one: tuple[str, ...]
         click.echo(f"law:{law}")
         return
     done = sum(1 for _ in kept.open()) if kept.exists() else 0
+    until_s = None if minutes is None else time.monotonic() + 60 * minutes
     for number, mutant in enumerate(drawn(seed), 1):
-        if number > count:
+        if number > count or (until_s is not None and time.monotonic() >= until_s):
             break
         if number <= done:
             continue
