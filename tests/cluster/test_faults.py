@@ -12,7 +12,7 @@ from emu.control.messages import LoadReport
 from emu.node.checksums import Checksums
 from emu.record import entries as e
 from emu.run import build
-from emu.scenario.schema import Delay, Fault, Scenario
+from emu.scenario.schema import Delay, Fault, RunLimits, Scenario
 
 S = 10**12
 LOAD: list[Row] = [(at * 100, 900, 60) for at in range(20)]
@@ -41,7 +41,8 @@ def test_a_world_that_could_have_faults_writes_the_same_record(scenario: Scenari
 def test_an_injected_fault_is_the_planned_one() -> None:
     fault = Fault(kind="restart", machine="decode-0", at_s=0.7, startup_s=1.0)
     planned = struck([fault])
-    assert injectable(scenario_of(), LOAD, (fault, 700 * PS_PER_MS)).digest == planned.digest
+    steered = scenario_of(run=RunLimits(faults_may_come=True))  # as every run that an operator may strike
+    assert injectable(steered, LOAD, (fault, 700 * PS_PER_MS)).digest == planned.digest
     assert planned.of(e.MachineStarted) == [e.MachineStarted(1700 * PS_PER_MS, 1, 1)]
 
 
