@@ -67,9 +67,10 @@ class GivenUp:
     def __attrs_post_init__(self) -> None:
         scenario = self.cluster.scenario
         struck = {entry.kind for entry in self.run.entries if isinstance(entry, e.FaultStruck)}
-        self.heard = struck <= _HEARD
-        self.repeated = struck <= _HEARD | _REPEATED
         late_ps = to_ps(max((delay.by_s for delay in scenario.delays), default=0.0))
+        barred = late_ps < to_ps(scenario.transfer.lease_s)  # so long who was cancelled is refused when it comes late
+        self.heard = struck <= _HEARD and barred
+        self.repeated = struck <= _HEARD | _REPEATED and barred
         self.soon_ps = _SOON_PS + late_ps
         self.poisoned = int(e.FaultCode.POISON) in struck
         self.said_ps = 2 * to_ps(scenario.network.control_latency_s) + late_ps

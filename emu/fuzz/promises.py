@@ -42,6 +42,7 @@ class _Machine:
     to_prefill: dict[int, None] = field(factory=dict)  # assigned here, and not prefilled
     to_decode: dict[int, None] = field(factory=dict)  # assigned here, and not over
     prefilling: tuple[int, ...] = ()
+    reserved: dict[int, None] = field(factory=dict)  # caches that are to come, until it is said that they will not
     idle_ps: int = 0  # since when there is nothing of the other kind than its home's to do here
     sitting_out: dict[int, None] = field(factory=dict)  # left a batch with prompts, and neither ended nor gave way
     decoding: dict[int, None] = field(factory=dict)
@@ -74,8 +75,9 @@ class Promises:
             e.MachineMoved: self._moved,
             e.Queued: lambda entry: self.machines[entry.machine].prompts.update({entry.request: None}),
             e.Reserved: self._reserved,
-            e.Committed: lambda entry: self._arrives(entry.machine, entry.request),
-            e.Released: lambda entry: self._arrives(entry.machine, entry.request),
+            e.ReserveQueued: lambda entry: self.machines[entry.machine].reserved.update({entry.request: None}),
+            e.Committed: lambda entry: self._arrives(entry.at_ps, entry.machine, entry.request),
+            e.Released: lambda entry: self._arrives(entry.at_ps, entry.machine, entry.request),
             e.StepStarted: self._started,
             e.StepFinished: self._finished,
             e.Preempted: self._preempted,
@@ -165,7 +167,7 @@ class Promises:
     def _should_be_home(self, looked_ps: int) -> Iterator[str]:
         """The router hears of each request that is over, and looks at the reports that have come by then."""
         for index, machine in enumerate(self.machines):
-            free = machine.pool != machine.home and not self._foreign(machine)
+            free = machine.pool != machine.home and not self._foreign(machine) and not machine.reserved
             if free and machine.idle_ps + self.news_ps < looked_ps:
                 since = f"it has had nothing else to do since {machine.idle_ps / 10**12:g} s"
                 yield f"{self.name(index)} is not at home at {looked_ps / 10**12:g} s, though {since}"
@@ -185,9 +187,15 @@ class Promises:
             if machine.preempted:
                 yield f"{whom} while request {next(iter(machine.preempted))} waits for those that it gave back"
         machine.granted[entry.request] = entry.blocks
+        machine.reserved[entry.request] = None
 
-    def _arrives(self, machine: int, request: int) -> None:
-        self.machines[machine].granted.pop(request, None)
+    def _arrives(self, at_ps: int, index: int, request: int) -> None:
+        """A cache, or the word that it will not come."""
+        machine = self.machines[index]
+        machine.granted.pop(request, None)
+        if request in machine.reserved:
+            del machine.reserved[request]
+            machine.idle_ps = at_ps
 
     def _started(self, entry: e.StepStarted) -> Iterator[str]:
         machine = self.machines[entry.machine]
