@@ -105,7 +105,8 @@ def page(results: Sequence[Result]) -> Iterator[str]:
         requests, pairs = sum(result["requests"] for result in clean), max(result["pairs"] for result in clean)
         struck = sum(result["struck"] for result in clean)
         yield (
-            f"{examples} examples in {len(clean)} hunts ({requests} checked requests, {struck} faults that struck): "
+            f"{examples} examples in {len(clean)} hunts on one state of the code ({clean[-1]['code']}; {requests} "
+            f"checked requests, {struck} faults that struck): "
             f"{alarms} findings. {requests / cpu_s:.0f} checked requests and {struck / cpu_s:.1f} faults that struck a "
             f"CPU second; {pairs} state-event pairs in the hunt that reached most, "
             f"{pairs / max(each['cpu_s'] for each in clean):.2f} a CPU second."
@@ -139,7 +140,8 @@ def mutation(mutants: Sequence[Result]) -> Iterator[str]:
     struck = f"up to {faults} faults in every second one" if faults else "without faults"
     yield (
         f"{len(killed)} of {len(mutants)} first-order mutants of emu/control and emu/node were killed by {examples} "
-        f"examples each, {struck} ({low:.0%} to {high:.0%} at 95 %; the target is 300 of them). The survivors:"
+        f"examples each, {struck} ({low:.0%} to {high:.0%} at 95 %), on an older state of the code; "
+        "the target is 300 mutants. The survivors:"
     )
     yield ""
     for mutant in mutants:
@@ -153,7 +155,8 @@ def mutation(mutants: Sequence[Result]) -> Iterator[str]:
 def main(files: tuple[Path, ...]) -> None:
     """Write docs/bug_finding.md from the results that were kept."""
     results = [result for file in files for result in read(file)]
-    lines = list(page([result for result in results if result["code"] == results[-1]["code"]]))
+    planted, clean = ([each for each in results if (each["bug"] is None) == is_clean] for is_clean in (False, True))
+    lines = list(page([each for kind in (planted, clean) for each in kind if each["code"] == kind[-1]["code"]]))
     looked, mutants = read(HERE / "examples.jsonl"), read(HERE / "mutants.jsonl")
     lines += [*(seen_by_examples(looked) if looked else ()), *(mutation(mutants) if mutants else ())]
     DOC.write_text("\n".join(lines) + "\n")
