@@ -152,7 +152,10 @@ def build(
         ports = MachinePorts(*around, checksums, wants)
         if site.stamps is not None:
             ports = in_own_time(ports, clock, site.skews[index], site.stamps)
-        return MachineNode(machine.name, core, ports, heartbeat_ps)
+        node = MachineNode(machine.name, core, ports, heartbeat_ps)
+        if incarnation:  # something has struck
+            node.patrol()
+        return node
 
     site.node_of = node_of
     for index in range(len(cluster.machines)):

@@ -165,6 +165,8 @@ class Site:
         router = self.routers[-1]
         router.core.recovery.patrol(to_ps(self.cluster.scenario.router.patrol_s), self.clock.now_ps)
         router.inbox.signal.set()
+        for node in self.nodes:
+            node.patrol()
 
     def submit(self, message: Any) -> None:
         """To the router: what clients ask, machines tell and nobody says any more."""

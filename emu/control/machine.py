@@ -113,11 +113,14 @@ class Machine:
 
     @property
     def has_transfers(self) -> bool:
-        """Whether heartbeats and sweeps are due; where words are lost, they are while anything is here."""
-        sender, receiver, scheduler = self.sender, self.receiver, self.scheduler
-        if sender.open or receiver.open or sender.early or receiver.early:
-            return True
-        return self.rules.completions_lost and bool(scheduler.decoding or scheduler.prefills or scheduler.prefilling)
+        """Whether heartbeats and sweeps are due."""
+        return bool(self.sender.open or self.receiver.open or self.sender.early or self.receiver.early)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything is prefilled or decoded here, or waits for that."""
+        scheduler = self.scheduler
+        return bool(scheduler.decoding or scheduler.prefills or scheduler.prefilling)
 
     def handle(self, event: Event, now: int) -> tuple[Command, ...]:
         """What follows from `event`. Raises IllegalMove, IllegalTransition or CommitMismatch: bugs, all of them."""

@@ -49,7 +49,7 @@ class MachineNode:
         self._heartbeat_ps = heartbeat_ps
         self.inbox: Mailbox[Event] = Mailbox(f"{name}/engine", ports.clock.signal(f"{name}/engine"))
         self._leases_open = ports.clock.signal(f"{name}/transfers")
-        self._ticking = False
+        self._ticking = self._asks_clients = False
         self._steps = Steps(self._index, core.pool, ports.clock, ports.recorder.write)
         self._checksums = None if ports.checksum is None else Checksums(core, ports.checksum)
         self._hands = Hands(core, ports, self._steps, self._checksums)
@@ -105,6 +105,14 @@ class MachineNode:
         self.core.sender.caught_up()
         self.core.receiver.caught_up()
 
+    def patrol(self) -> None:
+        """Words may be lost from now on: clients are asked whether they still take what is made here."""
+        self._asks_clients = True
+        self._look()
+
+    def _is_busy(self) -> bool:
+        return self.core.has_transfers or (self._asks_clients and self.core.has_work)
+
     async def run_engine(self) -> None:
         """The engine loop; ends only when cancelled."""
         clock, reports, steps, checksums = self._clock, self._ports.reports, self._steps, self._checksums
@@ -149,7 +157,7 @@ class MachineNode:
         clock = self._clock
         tick_ps = 0
         while True:
-            if not self.core.has_transfers:
+            if not self._is_busy():
                 self._ticking = False
             elif not self._ticking:
                 self._ticking = True
@@ -162,7 +170,7 @@ class MachineNode:
                 self._feed(Tick())
                 if self.core.pool.free_blocks != free:
                     self.inbox.signal.set()
-                if self._ports.wants is not None:
+                if self._asks_clients and self._ports.wants is not None:
                     self._ask_clients(self._ports.wants)
 
     def _ask_clients(self, wants: Callable[[int, int], bool]) -> None:
@@ -245,7 +253,7 @@ class MachineNode:
         """Have both loops look where there may be something for them."""
         if self.core.look:
             self.inbox.signal.set()
-        if not self._ticking and self.core.has_transfers:
+        if not self._ticking and self._is_busy():
             self._leases_open.set()
 
     def _feed(self, event: Event) -> None:
