@@ -58,7 +58,7 @@ class Shrinker:
             if self.tries >= MOST_TRIES or time.process_time() > until_s:
                 return None
             self.tries += 1
-            if self.fails(candidate) and _loads(candidate):
+            if _loads(candidate) and self.fails(candidate):  # who is asked may keep what fails
                 return candidate
         return None
 

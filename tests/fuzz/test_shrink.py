@@ -61,5 +61,12 @@ def test_what_is_left_is_never_refused() -> None:
         workload=WorkloadSource(requests=(Row(at_s=0.0, prompt_tokens=100, output_tokens=2),)),
     )
     drawn = evolve(base, transfer=Transfer(lease_s=0.2, heartbeat_s=0.05))
-    small = Shrinker(base, lambda candidate: candidate.transfer.lease_s < 1.0).shrink(drawn)
+    asked: list[Scenario] = []
+
+    def fails(candidate: Scenario) -> bool:
+        asked.append(candidate)
+        return candidate.transfer.lease_s < 1.0
+
+    small = Shrinker(base, fails).shrink(drawn)
+    assert all(each.transfer.heartbeat_s < each.transfer.lease_s for each in asked)
     assert small.transfer.heartbeat_s < small.transfer.lease_s == 0.2
